@@ -1,0 +1,5 @@
+import '@swc-node/register/esm-register';
+
+// jest loads this file as it is; the TypeScript behind it needs a loader of its own.
+const { default: run } = await import('../test/support/jest-global-setup.ts');
+export default run;
