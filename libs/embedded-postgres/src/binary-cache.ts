@@ -1,0 +1,124 @@
+import { createHash, randomUUID } from 'node:crypto';
+import { chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { homedir, tmpdir } from 'node:os';
+import path from 'node:path';
+import { EmbeddedPostgresError } from './embedded-postgres-error.js';
+import { canEnter, isRoot, type ServerUser } from './server-user.js';
+
+/**
+ * A copy of the server's programs at a place that its user can reach, made once for each content and shared by all
+ * clones of one user. Nobody but that user (or root) can write to it: a directory that others could have prepared is
+ * not used.
+ *
+ * @param native the installed programs: bin, lib, share
+ * @param user who must be able to run the copy
+ * @returns the copy's directory, laid out as the original
+ */
+export async function cachedCopy(native: string, user: ServerUser): Promise<string> {
+  const files = await listFiles(native);
+  const key = await contentKey(native, files);
+  for (const candidate of candidateRoots()) {
+    const root = await ownDirectory(candidate, user);
+    if (root === undefined) continue;
+    const target = path.join(root, key);
+    if (await isComplete(native, files, target)) return target;
+    await build(native, files, root, target);
+    return target;
+  }
+  throw new EmbeddedPostgresError(
+    'DIRECTORY_NOT_USABLE',
+    `Found no place for a copy of PostgreSQL's programs that its user can reach and nobody else can change. Tried: ${candidateRoots().join(', ')}.`,
+  );
+}
+
+function candidateRoots(): readonly string[] {
+  const name = path.join('nestjs-uow', 'embedded-postgres');
+  if (isRoot()) return [path.join('/var/cache', name), `/var/tmp/nestjs-uow-0`, `/tmp/nestjs-uow-0`];
+  const fallback = path.join(tmpdir(), `nestjs-uow-${process.getuid?.() ?? 'user'}`);
+  const cacheHome = process.env['XDG_CACHE_HOME'];
+  return [
+    path.join(cacheHome !== undefined && path.isAbsolute(cacheHome) ? cacheHome : path.join(homedir(), '.cache'), name),
+    fallback,
+  ];
+}
+
+/** The directory, if it is (or can be made) one that only this user can write and the server's user can enter. */
+async function ownDirectory(directory: string, user: ServerUser): Promise<string | undefined> {
+  try {
+    await mkdir(directory, { recursive: true, mode: 0o755 });
+    const found = await lstat(directory);
+    if (!found.isDirectory()) return undefined;
+    const self = process.getuid?.();
+    if (self !== undefined && (found.uid !== self || (found.mode & 0o022) !== 0)) return undefined;
+    if (!(await canEnter(user, directory))) return undefined;
+    // Proves that it is writable and not full or read-only, before anything is decided on it.
+    await rm(await mkdtemp(path.join(directory, '.probe-')), { recursive: true });
+    return directory;
+  } catch {
+    return undefined;
+  }
+}
+
+async function build(native: string, files: readonly string[], root: string, target: string): Promise<void> {
+  const draft = path.join(root, `.draft-${randomUUID()}`);
+  try {
+    for (const file of files) {
+      const copy = path.join(draft, file);
+      await mkdir(path.dirname(copy), { recursive: true, mode: 0o755 });
+      await copyFile(path.join(native, file), copy);
+      await chmod(copy, /^(bin|lib)[/\\]/.test(file) ? 0o755 : 0o644);
+    }
+    await linkLibraries(native, draft);
+    // Another process may have finished first, or left a damaged copy (cleaners of temporary directories take single files).
+    await rename(draft, target).catch(async () => {
+      if (await isComplete(native, files, target)) return;
+      const damaged = path.join(root, `.damaged-${randomUUID()}`);
+      await rename(target, damaged);
+      await rename(draft, target);
+      await rm(damaged, { recursive: true, force: true });
+    });
+  } finally {
+    await rm(draft, { recursive: true, force: true });
+  }
+}
+
+/** The package's install script makes these links; where scripts are not run they are missing. */
+async function linkLibraries(native: string, copy: string): Promise<void> {
+  const list = await readFile(path.join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    const link = path.join(copy, path.relative('native', target));
+    await mkdir(path.dirname(link), { recursive: true });
+    await symlink(path.relative(path.dirname(target), source), link).catch(() => undefined);
+  }
+}
+
+async function listFiles(native: string): Promise<string[]> {
+  const entries = await readdir(native, { recursive: true, withFileTypes: true });
+  return entries
+    .filter((entry) => entry.isFile() && !/\.(a|h|pc)$/.test(entry.name))
+    .map((entry) => path.relative(native, path.join(entry.parentPath, entry.name)))
+    .sort();
+}
+
+async function contentKey(native: string, files: readonly string[]): Promise<string> {
+  const hash = createHash('sha256');
+  for (const file of files) {
+    hash.update(`${file}\0`);
+    hash.update(await readFile(path.join(native, file)));
+  }
+  const { version } = JSON.parse(await readFile(path.join(native, '..', 'package.json'), 'utf8')) as {
+    version: string;
+  };
+  return `${version}-${process.platform}-${process.arch}-${hash.digest('hex').slice(0, 16)}`;
+}
+
+async function isComplete(native: string, files: readonly string[], copy: string): Promise<boolean> {
+  for (const file of files) {
+    const [original, copied] = await Promise.all([
+      lstat(path.join(native, file)),
+      lstat(path.join(copy, file)).catch(() => undefined),
+    ]);
+    if (copied === undefined || copied.size !== original.size) return false;
+  }
+  return true;
+}
