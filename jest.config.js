@@ -14,7 +14,7 @@ export default {
   testEnvironment: 'node',
   roots: ['<rootDir>/libs', '<rootDir>/apps', '<rootDir>/test'],
   testMatch: ['**/*.test.ts'],
-  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/fixtures/'],
+  testPathIgnorePatterns: ['/node_modules/', '/dist/', '/fixtures/', '/test/packaging/'],
   modulePathIgnorePatterns: ['<rootDir>/libs/[^/]+/dist/', '<rootDir>/dist/'],
   watchPathIgnorePatterns: ['<rootDir>/.data/', '<rootDir>/dist/', '<rootDir>/coverage/'],
   extensionsToTreatAsEsm: ['.ts'],
