@@ -57,7 +57,7 @@ export async function story(): Promise<unknown> {
     await bank.open('alice', 100);
     await bank.open('bob', 0);
     await bank.transfer('alice', 'bob', 60);
-    const refusal = await bank.transfer('alice', 'bob', 60).catch((error: Error) => error.message);
+    const refusal = await bank.transfer('alice', 'bob', 60).catch((error: unknown) => (error as Error).message);
     const balances: unknown = await app.get(DataSource).query('SELECT id, balance FROM account ORDER BY id');
     return { refusal, balances };
   } finally {
