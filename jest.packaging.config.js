@@ -2,13 +2,11 @@ import workspace from './jest.config.js';
 
 // The packed library in projects of its own, outside this workspace. Slow, and it installs from the registry:
 // `npm run test:package`, not part of `npm test`.
-const { globalSetup: _setup, globalTeardown: _teardown, testPathIgnorePatterns, ...shared } = workspace;
-
 /** @type {import('jest').Config} */
 export default {
-  ...shared,
+  ...workspace,
   roots: ['<rootDir>/test/packaging'],
-  testPathIgnorePatterns: testPathIgnorePatterns.filter((pattern) => pattern !== '/test/packaging/'),
+  testPathIgnorePatterns: workspace.testPathIgnorePatterns.filter((pattern) => pattern !== '/test/packaging/'),
   testTimeout: 300_000,
   maxWorkers: 1,
 };

@@ -3,7 +3,7 @@ import { copyFile, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { startEmbeddedPostgres, type EmbeddedPostgres } from '@nestjs-uow/embedded-postgres';
+import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 
 const here = dirname(fileURLToPath(import.meta.url));
 const workspace = join(here, '../..');
@@ -100,8 +100,7 @@ const projects = {
 
 describe.each(Object.entries(projects))('with %s', (_name, versions) => {
   let project: string;
-  let server: EmbeddedPostgres | undefined;
-  let databaseUrl: string;
+  let database: TestDatabase;
 
   beforeAll(async () => {
     project = await mkdtemp(join(directory, 'project-'));
@@ -118,12 +117,11 @@ describe.each(Object.entries(projects))('with %s', (_name, versions) => {
     };
     await writeFile(join(project, 'package.json'), JSON.stringify(manifest, null, 2));
     await run(project, 'npm', ['install', '--no-audit', '--no-fund', '--no-package-lock', '--prefer-offline']);
-    server = process.env['DATABASE_URL'] === undefined ? await startEmbeddedPostgres() : undefined;
-    databaseUrl = process.env['DATABASE_URL'] ?? server!.url();
+    database = await createTestDatabase();
   });
 
   afterAll(async () => {
-    await server?.stop();
+    await database.drop();
   });
 
   test.each(['nestjs-uow', 'nestjs-uow/testing'])('%s gives the same names to import and to require', async (entry) => {
@@ -169,7 +167,7 @@ describe.each(Object.entries(projects))('with %s', (_name, versions) => {
   test.each(['mts', 'cts'] as const)('an application in .%s compiles, commits and rolls back', async (extension) => {
     const emitted = await compile(extension);
     const tell = `import(${JSON.stringify(emitted)}).then((user) => user.story()).then((told) => console.log(JSON.stringify(told)))`;
-    const told = await run(project, process.execPath, ['--eval', tell], { DATABASE_URL: databaseUrl });
+    const told = await run(project, process.execPath, ['--eval', tell], { DATABASE_URL: database.url });
 
     expect(JSON.parse(told)).toEqual({
       refusal: 'insufficient funds',
@@ -190,7 +188,7 @@ describe.each(Object.entries(projects))('with %s', (_name, versions) => {
          test('the story', async () => expect((await story()).refusal).toBe('insufficient funds'));`,
       );
       await run(project, process.execPath, [join(workspace, 'node_modules/jest/bin/jest.js'), '--rootDir', project], {
-        DATABASE_URL: databaseUrl,
+        DATABASE_URL: database.url,
       });
     });
   }
