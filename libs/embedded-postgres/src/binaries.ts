@@ -76,7 +76,7 @@ async function probe(native: string, user: ServerUser): Promise<Binaries | undef
       run(program('postgres'), ['--version'], options),
       run(program('initdb'), ['--version'], options),
       // initdb reads these as that user; --version alone does not touch them.
-      user.ids.uid === undefined
+      user.ids === undefined
         ? readFile(path.join(native, 'share', 'postgresql', 'postgres.bki'))
         : run(
             '/bin/sh',

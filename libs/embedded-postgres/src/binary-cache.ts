@@ -118,7 +118,7 @@ async function isComplete(native: string, files: readonly string[], copy: string
       lstat(path.join(native, file)),
       lstat(path.join(copy, file)).catch(() => undefined),
     ]);
-    if (copied === undefined || copied.size !== original.size) return false;
+    if (copied?.size !== original.size) return false;
   }
   return true;
 }

@@ -44,5 +44,4 @@ export function whenProcessEnds(options: {
 }
 
 /** Our own listeners: they must not count as somebody who deals with the signal. */
-// eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- what process.listeners returns
 const ours = new Set<Function>();

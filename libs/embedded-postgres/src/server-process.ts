@@ -51,7 +51,7 @@ export async function initializeCluster(options: {
   try {
     await mkdir(draft, { mode: 0o700 });
     await writeFile(passwordFile, `${password}\n`, { mode: 0o600, flag: 'wx' });
-    if (user.ids.uid !== undefined) {
+    if (user.ids !== undefined) {
       await chown(draft, user.ids.uid, user.ids.gid);
       await chown(passwordFile, user.ids.uid, user.ids.gid);
     }

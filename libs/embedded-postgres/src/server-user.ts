@@ -7,12 +7,12 @@ const run = promisify(execFile);
 
 /**
  * Who PostgreSQL runs as. PostgreSQL refuses root, so root lends it an unprivileged user that exists already;
- * everybody else runs it as themselves, and then `ids` is empty.
+ * everybody else runs it as themselves.
  */
 export interface ServerUser {
   readonly name: string;
-  /** To be spread into the options of `spawn`; empty when the server runs as the user of this process. */
-  readonly ids: { readonly uid: number; readonly gid: number } | Record<string, never>;
+  /** To be spread into the options of `spawn`; undefined when the server runs as the user of this process. */
+  readonly ids: { readonly uid: number; readonly gid: number } | undefined;
 }
 
 /** Whether this process is root, which cannot run PostgreSQL as itself. */
@@ -28,7 +28,7 @@ export function isRoot(): boolean {
  * @throws EmbeddedPostgresError `NO_UNPRIVILEGED_USER`
  */
 export async function chooseServerUser(dataDirectory?: string): Promise<ServerUser> {
-  if (!isRoot()) return { name: 'self', ids: {} };
+  if (!isRoot()) return { name: 'the current user', ids: undefined };
   if (dataDirectory !== undefined) {
     const owner = await stat(dataDirectory).catch(() => undefined);
     if (owner !== undefined && owner.uid !== 0) {
@@ -51,7 +51,7 @@ export async function chooseServerUser(dataDirectory?: string): Promise<ServerUs
  * (access lists, network file systems, parents that only their owner may enter).
  */
 export async function canEnter(user: ServerUser, directory: string): Promise<boolean> {
-  if (!('uid' in user.ids)) return true;
+  if (user.ids === undefined) return true;
   try {
     await run('/bin/sh', ['-c', 'cd -- "$1"', 'sh', directory], { ...user.ids, cwd: '/' });
     return true;
