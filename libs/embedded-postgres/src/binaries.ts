@@ -13,7 +13,6 @@ const run = promisify(execFile);
 export interface Binaries {
   readonly initdb: string;
   readonly postgres: string;
-  readonly pgCtl: string;
   /** For example 18. */
   readonly major: number;
   /** For example "18.4". */
@@ -89,7 +88,6 @@ async function probe(native: string, user: ServerUser): Promise<Binaries | undef
     return {
       initdb: program('initdb'),
       postgres: program('postgres'),
-      pgCtl: program('pg_ctl'),
       major: Number(version[1]),
       version: version[0],
     };

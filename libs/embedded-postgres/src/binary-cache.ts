@@ -1,8 +1,9 @@
 import { createHash, randomUUID } from 'node:crypto';
-import { chmod, copyFile, lstat, mkdir, mkdtemp, readFile, readdir, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, copyFile, lstat, mkdtemp, readFile, readdir, rename, rm, symlink } from 'node:fs/promises';
 import { homedir, tmpdir } from 'node:os';
 import path from 'node:path';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
+import { makeReachableDirectory } from './reachable-directory.js';
 import { canEnter, isRoot, type ServerUser } from './server-user.js';
 
 /**
@@ -45,7 +46,7 @@ function candidateRoots(): readonly string[] {
 /** The directory, if it is (or can be made) one that only this user can write and the server's user can enter. */
 async function ownDirectory(directory: string, user: ServerUser): Promise<string | undefined> {
   try {
-    await mkdir(directory, { recursive: true, mode: 0o755 });
+    makeReachableDirectory(directory, 0o755);
     const found = await lstat(directory);
     if (!found.isDirectory()) return undefined;
     const self = process.getuid?.();
@@ -64,7 +65,7 @@ async function build(native: string, files: readonly string[], root: string, tar
   try {
     for (const file of files) {
       const copy = path.join(draft, file);
-      await mkdir(path.dirname(copy), { recursive: true, mode: 0o755 });
+      makeReachableDirectory(path.dirname(copy), 0o755);
       await copyFile(path.join(native, file), copy);
       await chmod(copy, /^(bin|lib)[/\\]/.test(file) ? 0o755 : 0o644);
     }
@@ -87,7 +88,7 @@ async function linkLibraries(native: string, copy: string): Promise<void> {
   const list = await readFile(path.join(native, 'pg-symlinks.json'), 'utf8').catch(() => '[]');
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
     const link = path.join(copy, path.relative('native', target));
-    await mkdir(path.dirname(link), { recursive: true });
+    makeReachableDirectory(path.dirname(link), 0o755);
     await symlink(path.relative(path.dirname(target), source), link).catch(() => undefined);
   }
 }
@@ -113,12 +114,12 @@ async function contentKey(native: string, files: readonly string[]): Promise<str
 }
 
 async function isComplete(native: string, files: readonly string[], copy: string): Promise<boolean> {
-  for (const file of files) {
-    const [original, copied] = await Promise.all([
-      lstat(path.join(native, file)),
-      lstat(path.join(copy, file)).catch(() => undefined),
-    ]);
-    if (copied?.size !== original.size) return false;
-  }
-  return true;
+  const complete = await Promise.all(
+    files.map(async (file) => {
+      const original = await lstat(path.join(native, file));
+      const copied = await lstat(path.join(copy, file)).catch(() => undefined);
+      return copied?.size === original.size;
+    }),
+  );
+  return !complete.includes(false);
 }

@@ -16,15 +16,17 @@ import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
 import { currentProcess, isAlive, type ProcessIdentity } from './process-identity.js';
+import { makeReachableDirectory } from './reachable-directory.js';
 import { isRoot } from './server-user.js';
 
 /** What is written down about a cluster beside its data. */
 export interface ClusterRecord {
   /** Password of the superuser `postgres`; random, and the reason why the file is readable by its owner only. */
   readonly password: string;
-  /** Where PostgreSQL keeps the data. */
-  readonly pgdata: string;
+  /** Of the server that ran last, for example "18.4". */
+  readonly version?: string;
   readonly port?: number;
+  /** The server that runs, or ran last. */
   readonly postmaster?: ProcessIdentity;
 }
 
@@ -40,6 +42,7 @@ const syncLockTimeoutMs = 2_000;
  */
 export class ControlDirectory {
   readonly #owner: { readonly uid: number; readonly gid: number };
+  #inside = false;
 
   /**
    * @param directory made if it is missing
@@ -48,7 +51,7 @@ export class ControlDirectory {
   constructor(readonly directory: string) {
     try {
       // Others may pass through, so that a server lent another user reaches its data, but not list.
-      mkdirSync(directory, { recursive: true, mode: 0o711 });
+      makeReachableDirectory(directory, 0o711);
       mkdirSync(this.#holders, { recursive: true, mode: 0o700 });
       this.#owner = statSync(directory);
       this.#own(this.#holders);
@@ -69,17 +72,22 @@ export class ControlDirectory {
       }
       await sleep(25);
     }
+    this.#inside = true;
     try {
       return await fn();
     } finally {
+      this.#inside = false;
       this.#unlock();
     }
   }
 
-  /** The same for a process that is about to exit and cannot await; gives up after 2 s and returns undefined. */
+  /**
+   * The same for a process that is about to exit and cannot await; gives up after 2 s and returns undefined. If this
+   * very object is inside, what it was doing there will never go on, and its lock is used.
+   */
   exclusivelySync<T>(fn: () => T): T | undefined {
     const deadline = Date.now() + syncLockTimeoutMs;
-    while (!this.#tryLock()) {
+    while (!this.#inside && !this.#tryLock()) {
       if (Date.now() > deadline) return undefined;
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 20);
     }

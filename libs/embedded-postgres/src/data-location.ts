@@ -1,46 +1,47 @@
 import { randomUUID } from 'node:crypto';
 import { existsSync } from 'node:fs';
-import { chmod, chown, cp, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
+import { chown, cp, lchown, readFile, readdir, rename, rm, stat, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
-import { canEnter, type ServerUser } from './server-user.js';
+import { makeReachableDirectory } from './reachable-directory.js';
+import { canEnter, chooseServerUser, type ServerUser } from './server-user.js';
 
-/** Where data goes whose own directory the server's user cannot reach; only root comes here. */
+/**
+ * Where a cluster's files lie. Normally that is `pgdata` in the cluster's own directory. When root works in a directory
+ * that only root may enter, the server (which must not be root) could not reach it there; then the files lie under
+ * /var/lib, and `location.json` in the directory points to them.
+ */
 const relocatedRoots = ['/var/lib/nestjs-uow/embedded-postgres', '/var/tmp/nestjs-uow-data-0'];
 
 interface Pointer {
   readonly pgdata: string;
-  /** The directory that points, so that a copy of a clone does not share the data of the original. */
+  /** The directory that points, so that a copy of a clone does not share the data of the original; renaming keeps it. */
   readonly device: number;
   readonly inode: number;
 }
 
+/** Where the files of this cluster are, or would be if nothing is in the way. */
+export async function findData(directory: string): Promise<string> {
+  return (await readPointer(directory)) ?? path.join(directory, 'pgdata');
+}
+
 /**
- * Decides where a cluster's files lie and who runs it. Normally that is `pgdata` in the given directory. When root
- * works in a directory that only root may enter, the server (which must not be root) could not reach it there; then
- * the files lie under /var/lib, and `location.json` in the directory points to them, so that they are found again, also
- * after the directory was renamed.
+ * Decides where the files go, and who runs the server on them.
  *
  * @param directory the cluster's directory, existing
- * @param choose the choice of user for existing data
  * @throws EmbeddedPostgresError `DIRECTORY_NOT_USABLE`
  */
-export async function chooseDataLocation(
-  directory: string,
-  choose: (pgdata?: string) => Promise<ServerUser>,
-): Promise<{ readonly pgdata: string; readonly user: ServerUser }> {
+export async function placeData(directory: string): Promise<{ readonly pgdata: string; readonly user: ServerUser }> {
+  const found = await findData(directory);
   const inside = path.join(directory, 'pgdata');
-  const pointed = await readPointer(directory);
-  if (pointed !== undefined) return { pgdata: pointed, user: await choose(pointed) };
-  const user = await choose(inside);
-  if (await canEnter(user, directory)) return { pgdata: inside, user };
+  const user = await chooseServerUser(found);
+  if (await canEnter(user, path.dirname(found))) return { pgdata: found, user };
   for (const root of relocatedRoots) {
-    const home = path.join(root, `${path.basename(path.dirname(directory))}-${randomUUID()}`);
+    const home = path.join(root, `${path.basename(path.dirname(path.dirname(directory)))}-${randomUUID()}`);
     const pgdata = path.join(home, 'pgdata');
     try {
-      await mkdir(home, { recursive: true, mode: 0o711 });
-      await chmod(home, 0o711);
-      if (!(await canEnter(user, home))) throw new Error(`${user.name} cannot enter it`);
+      makeReachableDirectory(home, 0o711);
+      if (!(await canEnter(user, home))) throw new Error(`${user.name} cannot enter ${home}`);
     } catch {
       await rm(home, { recursive: true, force: true });
       continue;
@@ -61,14 +62,15 @@ async function readPointer(directory: string): Promise<string | undefined> {
   if (text === undefined) return undefined;
   const pointer = JSON.parse(text) as Pointer;
   const self = await stat(directory);
-  if (self.dev !== pointer.device || self.ino !== pointer.inode) return undefined;
-  return pointer.pgdata;
+  return self.dev === pointer.device && self.ino === pointer.inode ? pointer.pgdata : undefined;
 }
 
 async function writePointer(directory: string, pgdata: string): Promise<void> {
   const self = await stat(directory);
   const pointer: Pointer = { pgdata, device: self.dev, inode: self.ino };
-  await writeFile(path.join(directory, 'location.json'), JSON.stringify(pointer));
+  const draft = path.join(directory, `location.json.${randomUUID()}`);
+  await writeFile(draft, JSON.stringify(pointer));
+  await rename(draft, path.join(directory, 'location.json'));
 }
 
 async function move(from: string, to: string): Promise<void> {
@@ -76,9 +78,17 @@ async function move(from: string, to: string): Promise<void> {
     await rename(from, to);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'EXDEV') throw error;
-    const owner = await stat(from);
-    await cp(from, to, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
-    await chown(to, owner.uid, owner.gid);
+    const draft = `${to}.draft`;
+    await cp(from, draft, { recursive: true, preserveTimestamps: true, verbatimSymlinks: true });
+    await giveAllTo(draft, await stat(from));
+    await rename(draft, to);
     await rm(from, { recursive: true });
   }
+}
+
+async function giveAllTo(directory: string, owner: { readonly uid: number; readonly gid: number }): Promise<void> {
+  for (const entry of await readdir(directory, { recursive: true, withFileTypes: true })) {
+    await lchown(path.join(entry.parentPath, entry.name), owner.uid, owner.gid);
+  }
+  await chown(directory, owner.uid, owner.gid);
 }

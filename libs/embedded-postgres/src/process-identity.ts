@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 
 /**
  * A process, told apart from a later one that got the same pid.
@@ -8,10 +8,13 @@ import { readFileSync } from 'node:fs';
 export interface ProcessIdentity {
   readonly pid: number;
   readonly started: string;
+  /** Where pids are counted: those of another container mean nothing here. */
+  readonly namespace?: string;
 }
 
 let ownIdentity: ProcessIdentity | undefined;
 let bootId: string | undefined;
+let ownNamespace: string | undefined;
 
 /** The running process itself. */
 export function currentProcess(): ProcessIdentity {
@@ -19,9 +22,7 @@ export function currentProcess(): ProcessIdentity {
   return ownIdentity;
 }
 
-/**
- * The process that has this pid now, or undefined when there is none (a zombie counts as none).
- */
+/** The process that has this pid now, or undefined when there is none (a zombie counts as none). */
 export function identifyProcess(pid: number): ProcessIdentity | undefined {
   if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
   if (process.platform === 'linux') return identifyOnLinux(pid);
@@ -39,9 +40,14 @@ export function identifyProcess(pid: number): ProcessIdentity | undefined {
   }
 }
 
-/** Whether that very process is still running. */
+/** Whether that very process is still running. One that ran in another container counts as gone. */
 export function isAlive(identity: ProcessIdentity): boolean {
-  return identifyProcess(identity.pid)?.started === identity.started;
+  return !isElsewhere(identity) && identifyProcess(identity.pid)?.started === identity.started;
+}
+
+/** Whether the process belongs to another container of this machine, so that nothing can be said of it. */
+export function isElsewhere(identity: ProcessIdentity): boolean {
+  return identity.namespace !== undefined && identity.namespace !== pidNamespace();
 }
 
 function identifyOnLinux(pid: number): ProcessIdentity | undefined {
@@ -57,7 +63,20 @@ function identifyOnLinux(pid: number): ProcessIdentity | undefined {
   if (state === 'Z' || state === 'X' || startTicks === undefined) return undefined;
   // Ticks count from the boot, so without its id a process from before a reboot could look alive.
   bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();
-  return { pid, started: `${bootId}/${startTicks}` };
+  return { pid, started: `${bootId}/${startTicks}`, namespace: pidNamespace() };
+}
+
+function pidNamespace(): string {
+  ownNamespace ??= readNamespace();
+  return ownNamespace;
+}
+
+function readNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return 'unknown';
+  }
 }
 
 function signalReaches(pid: number): boolean {

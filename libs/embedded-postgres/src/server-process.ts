@@ -1,5 +1,5 @@
 import { execFile, spawn } from 'node:child_process';
-import { closeSync, readFileSync, writeFileSync } from 'node:fs';
+import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { chown, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
@@ -14,6 +14,9 @@ import type { ServerUser } from './server-user.js';
 const run = promisify(execFile);
 const startTimeoutMs = 60_000;
 const portAttempts = 10;
+
+/** The only address that an embedded server listens on. */
+export const host = '127.0.0.1';
 
 /** The name of the one superuser of every embedded cluster. */
 export const superuser = 'postgres';
@@ -140,9 +143,16 @@ export function readPostmasterFile(pgdata: string): PostmasterFile | undefined {
  * named in it PostgreSQL notices backends that outlived a killed postmaster.
  */
 export function disownPostmasterFile(pgdata: string): void {
-  const file = path.join(pgdata, 'postmaster.pid');
-  const [, ...rest] = readFileSync(file, 'utf8').split('\n');
-  writeFileSync(file, ['2147483647', ...rest].join('\n'));
+  // Root does this in a directory that belongs to the server's user: not through a link.
+  const noFollow = process.platform === 'win32' ? 0 : constants.O_NOFOLLOW;
+  const fd = openSync(path.join(pgdata, 'postmaster.pid'), constants.O_RDWR | noFollow);
+  try {
+    const [, ...rest] = readFileSync(fd, 'utf8').split('\n');
+    ftruncateSync(fd);
+    writeSync(fd, ['2147483647', ...rest].join('\n'), 0);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /**
@@ -185,7 +195,7 @@ async function startOnce(options: Parameters<typeof startServer>[0], port: numbe
   const { binaries, user, pgdata, control, settings } = options;
   const log = control.openLog();
   const all: ServerSettings = {
-    listen_addresses: '127.0.0.1',
+    listen_addresses: host,
     unix_socket_directories: '',
     // TypeORM and pg read timestamps by it; a fixed one makes machines alike.
     timezone: 'UTC',
@@ -238,7 +248,7 @@ async function freePort(preferred?: number): Promise<number> {
     if (bound !== undefined) return bound;
   }
   const bound = await bind(0);
-  if (bound === undefined) throw new EmbeddedPostgresError('START_FAILED', 'No TCP port is free on 127.0.0.1.');
+  if (bound === undefined) throw new EmbeddedPostgresError('START_FAILED', `No TCP port is free on ${host}.`);
   return bound;
 }
 
@@ -248,7 +258,7 @@ async function bind(port: number): Promise<number | undefined> {
     server.once('error', () => {
       resolve(undefined);
     });
-    server.listen({ port, host: '127.0.0.1', exclusive: true }, () => {
+    server.listen({ port, host, exclusive: true }, () => {
       const address = server.address();
       server.close(() => {
         resolve(typeof address === 'object' ? address?.port : undefined);
