@@ -1,0 +1,114 @@
+import type { Subscribable } from 'rxjs';
+import type { TransactionOptions } from '../transaction/transaction-definition.js';
+import { takeOnAppearance } from './method-metadata.js';
+import { declareOwner } from './owning-application.js';
+import { invokeTransactional } from './transactional-call.js';
+
+/** What a transactional method may return: a promise, an Observable, or something for `for await`. */
+export type TransactionalResult =
+  PromiseLike<unknown> | Subscribable<unknown> | AsyncIterable<unknown>;
+
+/** Decorates a method that returns a `TransactionalResult`, or a class. */
+export interface TransactionalDecorator {
+  // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- Nest's ClassDecorator takes the same
+  (target: Function): void;
+  <Method extends (...args: never[]) => TransactionalResult>(
+    target: object,
+    key: string | symbol,
+    descriptor: TypedPropertyDescriptor<Method>,
+  ): void;
+}
+
+type AnyMethod = (this: unknown, ...args: unknown[]) => unknown;
+
+/** How a transactional method was declared; found by the function that stands in its place. */
+export interface TransactionalMethod {
+  readonly options: TransactionOptions;
+  readonly original: AnyMethod;
+  /** `Class.method`, where messages name it. */
+  readonly label: string;
+  /** True where the class was decorated: results that are not asynchronous are left alone. */
+  readonly byClass: boolean;
+}
+
+const methods = new WeakMap<object, TransactionalMethod>();
+
+/** The declaration behind a function, where it is a transactional method. */
+export function transactionalMethod(method: object): TransactionalMethod | undefined {
+  return methods.get(method);
+}
+
+/**
+ * Runs the method in a transaction (Spring's `@Transactional`): what it returns commits, what it throws rolls
+ * back. On a class it covers the methods that the class declares; a method's own declaration replaces the
+ * class's. Calls among methods of one object count, since the method itself is wrapped.
+ *
+ * @param options propagation, isolation, timeout and so on; REQUIRED by default
+ * @throws NoApplicationError when it is called on an object that Nest did not make, outside every context of
+ * an application
+ *
+ * @example
+ * \@Transactional({ isolation: 'SERIALIZABLE', retry: { attempts: 3 } })
+ * async close(month: string): Promise<void> { … }
+ */
+export function Transactional(options: TransactionOptions = {}): TransactionalDecorator {
+  const declared = Object.freeze({ ...options });
+  return ((target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
+    if (key === undefined) {
+      decorateClass(target as { prototype: object; name: string }, declared);
+      return;
+    }
+    if (descriptor === undefined || typeof descriptor.value !== 'function') {
+      throw new TypeError(
+        `@Transactional() stands on ${nameOf(target)}.${String(key)}, which is no method. Put it on methods or classes; a function in a property needs TransactionManager.run().`,
+      );
+    }
+    descriptor.value = wrap(descriptor.value as AnyMethod, declared, nameOf(target), key, false);
+    if (typeof target !== 'function') declareOwner(target);
+  }) as TransactionalDecorator;
+}
+
+function decorateClass(
+  { prototype, name }: { prototype: object; name: string },
+  options: TransactionOptions,
+): void {
+  for (const key of Reflect.ownKeys(prototype)) {
+    const descriptor = Object.getOwnPropertyDescriptor(prototype, key);
+    if (key === 'constructor' || typeof descriptor?.value !== 'function') continue;
+    if (methods.has(descriptor.value as object)) continue;
+    Object.defineProperty(prototype, key, {
+      ...descriptor,
+      value: wrap(descriptor.value as AnyMethod, options, name, key, true),
+    });
+  }
+  declareOwner(prototype);
+}
+
+function wrap(
+  method: AnyMethod,
+  options: TransactionOptions,
+  className: string,
+  key: string | symbol,
+  byClass: boolean,
+): AnyMethod {
+  // A composed decorator and one of the method's own: the upper one holds, as for every option of Nest.
+  const original = methods.get(method)?.original ?? method;
+  const declaration: TransactionalMethod = Object.freeze({
+    options,
+    original,
+    label: `${className}.${String(key)}`,
+    byClass,
+  });
+  const { wrapper } = {
+    wrapper(this: unknown, ...args: unknown[]): unknown {
+      return invokeTransactional(wrapper, declaration, this, args);
+    },
+  };
+  takeOnAppearance(wrapper, method);
+  methods.set(wrapper, declaration);
+  return wrapper;
+}
+
+function nameOf(target: object): string {
+  return typeof target === 'function' ? target.name : target.constructor.name;
+}
