@@ -1,6 +1,6 @@
 // Emits the library twice, as ES modules and as CommonJS, each with its own declarations.
 import { spawn } from 'node:child_process';
-import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, rm, writeFile } from 'node:fs/promises';
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 
@@ -14,6 +14,9 @@ function compile(project) {
     child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`tsc -p ${project} failed`))));
   });
 }
+
+// The registry shows the README that lies beside package.json.
+if (process.argv.includes('--pack')) await copyFile(here('../../README.md'), here('README.md'));
 
 await rm(here('dist'), { recursive: true, force: true });
 await mkdir(here('dist/cjs'), { recursive: true });

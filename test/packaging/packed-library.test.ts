@@ -54,6 +54,7 @@ test('it holds the two builds, the sources that their maps point to, and no test
   expect(packed).toEqual(
     expect.arrayContaining([
       'LICENSE',
+      'README.md',
       'package.json',
       'dist/cjs/index.d.ts',
       'dist/cjs/index.js',
