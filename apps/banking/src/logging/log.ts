@@ -1,0 +1,30 @@
+import { AsyncLocalStorage } from 'node:async_hooks';
+import { type DestinationStream, type Logger as PinoLogger, pino } from 'pino';
+
+/** The request that the code at hand works for, for the log alone. */
+const currentRequestId = new AsyncLocalStorage<string>();
+
+/**
+ * The log of the bank: one JSON object a line, each with the id of the request it belongs to.
+ *
+ * @param level the least that is written: `debug`, `info`, `warn`, `error`, or `silent`
+ * @param destination where to; the standard output if left out
+ */
+export function createLog(level: string, destination?: DestinationStream): PinoLogger {
+  const options = {
+    level,
+    base: null,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (label: string) => ({ level: label }) },
+    mixin: () => {
+      const requestId = currentRequestId.getStore();
+      return requestId === undefined ? {} : { requestId };
+    },
+  };
+  return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** Runs `work` so that every line which it logs, now or later, names the request. */
+export function withRequestId<T>(requestId: string, work: () => T): T {
+  return currentRequestId.run(requestId, work);
+}
