@@ -1,0 +1,273 @@
+import { ConnectionLostError, PoolExhaustedError } from '../errors/database-errors.js';
+import type { ConnectionHolderInfo } from '../errors/database-errors.js';
+import { reportToProcess } from '../diagnostics/report.js';
+import type { Report } from '../diagnostics/report.js';
+import { BatchFailure } from './batch.js';
+import { DatabaseConnection } from './database-connection.js';
+import { DEFAULT_DATABASE_OPTIONS } from './database-options.js';
+import type { DatabaseOptions } from './database-options.js';
+import type { ConnectionProvider } from './pg-driver.js';
+import { isServerError, toDatabaseError } from './postgres-error.js';
+import type { Statement, StatementResult } from './statement.js';
+
+/**
+ * One data source as the library sees it: its options, its connections, and who holds them. It refuses at
+ * once to wait for a connection that can never come: when every one of the pool is held by a transaction
+ * that itself waits for a second one.
+ */
+
+/** Whoever holds, or wants, a connection; `PoolExhaustedError` prints it. */
+export interface ConnectionHolder {
+  /** Method or place that asked. */
+  readonly label: string;
+  /** The holder within which this one was asked for (a suspended transaction), if any. */
+  readonly outer: ConnectionHolder | null;
+}
+
+interface Held {
+  readonly holder: ConnectionHolder;
+  readonly connection: DatabaseConnection;
+  readonly since: number;
+}
+
+interface Waiting {
+  readonly holder: ConnectionHolder;
+  refuse(error: Error): void;
+}
+
+/** What an acquisition may ask for. */
+export interface AcquireOptions {
+  /** Ends the wait when aborted; the promise rejects with the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+const SHOWN_STATEMENT_LENGTH = 120;
+
+export class Database {
+  readonly options: DatabaseOptions;
+  readonly #provider: ConnectionProvider;
+  readonly #held = new Map<DatabaseConnection, Held>();
+  readonly #waiting = new Set<Waiting>();
+
+  /**
+   * @param name the data source's name in the module (`default` where none was given)
+   * @param provider how to get connections
+   */
+  constructor(
+    readonly name: string,
+    provider: ConnectionProvider,
+    options: Partial<DatabaseOptions> = {},
+    /** Where warnings go; the Nest module hands them to Nest's logger. */
+    readonly report: Report = reportToProcess,
+  ) {
+    this.#provider = provider;
+    this.options = Object.freeze({ ...DEFAULT_DATABASE_OPTIONS, ...options });
+  }
+
+  /** The server's version as a number (180004 for 18.4); 0 when unknown. */
+  get serverVersion(): number {
+    return this.#provider.serverVersion();
+  }
+
+  /** How many connections are held through this object now. */
+  get heldConnections(): number {
+    return this.#held.size;
+  }
+
+  /** Who holds a connection now, for how long, and what it last sent. */
+  holders(): ConnectionHolderInfo[] {
+    const now = performance.now();
+    return [...this.#held.values()].map(({ holder, connection, since }) => ({
+      label: holder.label,
+      heldFor: Math.round(now - since),
+      lastStatement: connection.lastStatement?.slice(0, SHOWN_STATEMENT_LENGTH) ?? null,
+      waiting: this.#isWaiting(holder),
+    }));
+  }
+
+  /**
+   * Takes a connection out of the pool.
+   * @throws PoolExhaustedError when none can ever come, or none came within `acquireTimeout`
+   * @throws ConnectionLostError when the server cannot be reached
+   */
+  async acquire(holder: ConnectionHolder, options: AcquireOptions = {}): Promise<DatabaseConnection> {
+    options.signal?.throwIfAborted();
+    const since = performance.now();
+    let client: Awaited<ReturnType<ConnectionProvider['connect']>>;
+    if (this.#provider.hasIdle() && options.signal === undefined) {
+      client = await this.#connect();
+    } else {
+      client = await this.#wait(holder, options, since);
+    }
+    const connection: DatabaseConnection = new DatabaseConnection(
+      this.#provider,
+      client[0],
+      (error) => {
+        this.#held.delete(connection);
+        client[1](error);
+      },
+      { preparedStatements: this.options.preparedStatements },
+    );
+    this.#held.set(connection, { holder, connection, since: performance.now() });
+    return connection;
+  }
+
+  async #connect(): Promise<Awaited<ReturnType<ConnectionProvider['connect']>>> {
+    try {
+      return await this.#provider.connect();
+    } catch (error) {
+      throw this.#connectFailure(error as Error);
+    }
+  }
+
+  #connectFailure(error: Error): Error {
+    if (isServerError(error)) return toDatabaseError(error);
+    return new ConnectionLostError(
+      `No connection to data source "${this.name}": ${error.message}. Check that the server runs and that its address and credentials are right.`,
+      { cause: error },
+    );
+  }
+
+  #wait(
+    holder: ConnectionHolder,
+    { signal }: AcquireOptions,
+    since: number,
+  ): Promise<Awaited<ReturnType<ConnectionProvider['connect']>>> {
+    return new Promise((resolve, reject) => {
+      let open = true;
+      let timer: NodeJS.Timeout | undefined;
+      const finish = (): boolean => {
+        if (!open) return false;
+        open = false;
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+        this.#waiting.delete(waiting);
+        return true;
+      };
+      const refuse = (error: Error): void => {
+        if (finish()) reject(error);
+      };
+      const onAbort = (): void => {
+        refuse(signal?.reason as Error);
+      };
+      const waiting: Waiting = { holder, refuse };
+      this.#waiting.add(waiting);
+      signal?.addEventListener('abort', onAbort, { once: true });
+      const { acquireTimeout } = this.options;
+      if (Number.isFinite(acquireTimeout)) {
+        timer = setTimeout(() => {
+          refuse(this.#exhausted(holder, `none came free within ${acquireTimeout} ms`));
+        }, acquireTimeout);
+      }
+      if (this.#canNeverCome()) {
+        refuse(this.#exhausted(holder, 'every one is held by a transaction that itself waits for a second one'));
+        return;
+      }
+      this.#connect().then(
+        (client) => {
+          if (finish()) resolve(client);
+          else client[1]();
+        },
+        (error: unknown) => {
+          // pg-pool's own connectionTimeoutMillis tells less than we know.
+          refuse(
+            performance.now() - since > 0 && (error as Error).message.includes('timeout exceeded')
+              ? this.#exhausted(holder, 'the pool gave up waiting', error)
+              : (error as Error),
+          );
+        },
+      );
+    });
+  }
+
+  #isWaiting(holder: ConnectionHolder): boolean {
+    for (const { holder: waiter } of this.#waiting) {
+      for (let one = waiter.outer; one !== null; one = one.outer) if (one === holder) return true;
+    }
+    return false;
+  }
+
+  #canNeverCome(): boolean {
+    if (this.#held.size < this.#provider.poolSize) return false;
+    for (const { holder } of this.#held.values()) if (!this.#isWaiting(holder)) return false;
+    return true;
+  }
+
+  #exhausted(holder: ConnectionHolder, why: string, cause?: unknown): PoolExhaustedError {
+    const holders = this.holders();
+    const list = holders.map(
+      (one) =>
+        `\n  - ${one.label}, for ${one.heldFor} ms${one.waiting ? ', waiting for a second one' : ''}${
+          one.lastStatement === null ? '' : `: ${one.lastStatement}`
+        }`,
+    );
+    return new PoolExhaustedError(
+      `${holder.label} got no connection of data source "${this.name}" (pool of ${this.#provider.poolSize}): ${why}. ` +
+        `Raise the pool size, shorten the transactions, or do without REQUIRES_NEW inside them. Held now by:${
+          list.length === 0 ? ' nobody known to this library' : list.join('')
+        }`,
+      holders,
+      cause === undefined ? undefined : { cause },
+    );
+  }
+
+  /**
+   * Runs statements on a connection of their own, outside every transaction: reads.
+   * @throws the typed error for what the server said
+   */
+  async borrow(statements: readonly Statement[], holder: ConnectionHolder): Promise<StatementResult[]> {
+    const connection = await this.acquire(holder);
+    try {
+      return await connection.run(statements);
+    } catch (error) {
+      throw this.translate(error, statements);
+    } finally {
+      connection.release();
+    }
+  }
+
+  /** The typed error for a failed batch, with the application's own wrapper as its cause. */
+  translate(error: unknown, statements: readonly Statement[]): unknown {
+    if (!(error instanceof BatchFailure)) return error;
+    if (error.connectionLost) return this.connectionLost(error.driverError);
+    const failed = statements[error.index] ?? statements.at(-1);
+    return toDatabaseError(
+      error.driverError,
+      failed === undefined ? error.driverError : this.#provider.queryFailed(failed, error.driverError),
+    );
+  }
+
+  /** The error for a connection that ended while it was in use. */
+  connectionLost(reason: Error, knownAborted = false): ConnectionLostError {
+    return new ConnectionLostError(
+      `The connection to data source "${this.name}" was lost (${reason.message}). The server rolls back what was not committed; run the work again.`,
+      { cause: reason },
+      knownAborted,
+    );
+  }
+
+  /**
+   * True where a connection that was opened before the given time is still alive: a crash of the server would
+   * have ended it, so the server has not recovered from one since.
+   * @param time as `performance.now()` gives it
+   */
+  hasConnectionSince(time: number): boolean {
+    return this.#provider.hasConnectionSince(time);
+  }
+
+  /**
+   * Asks one question on a connection outside the pool, for what must not wait for a pooled one.
+   * @returns the rows
+   */
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a row's shape is known to whoever wrote the SQL
+  async askAside(text: string, values: readonly unknown[] = []): Promise<any[]> {
+    const client = new this.#provider.pg.Client(this.#provider.clientOptions());
+    client.on('error', () => undefined);
+    await client.connect();
+    try {
+      return (await client.query(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  }
+}

@@ -1,0 +1,53 @@
+import type { EntityMapping, RowReader } from './entity-mapping.js';
+import type { Statement, StatementResult } from './statement.js';
+
+/** How rows are locked: PostgreSQL's row locks by what they are for. */
+export type LockMode = 'update' | 'update key' | 'share' | 'key share';
+
+export interface LockOptions {
+  /**
+   * `'update'` sends FOR NO KEY UPDATE, so that foreign-key checks of others go on; `'update key'` FOR UPDATE,
+   * for rows whose key will change or that will be deleted; `'share'` FOR SHARE; `'key share'` FOR KEY SHARE.
+   */
+  readonly lock?: LockMode;
+  /** Fail at once where another transaction holds the row. */
+  readonly nowait?: boolean;
+  /** Leave out rows that another transaction holds. */
+  readonly skipLocked?: boolean;
+}
+
+/** A query for entities: its statement, and how to read its rows. */
+export interface EntityQuery {
+  readonly statement: Statement;
+  /** Reads the rows, which come as arrays, once the columns of the answer are known. */
+  reader(result: StatementResult): RowReader;
+  /** Rows of one entity can come more than once, because of joins. */
+  readonly mayRepeat: boolean;
+  /** Paging that could not be done in SQL: applied to the distinct entities. */
+  readonly skip: number | undefined;
+  readonly take: number | undefined;
+  /** Relations to load afterwards, as paths such as `entries` or `entries.account`. */
+  readonly relations: readonly string[];
+}
+
+/** The port through which sessions turn TypeORM's find options into SQL; `typeorm/` implements it. */
+export interface EntityQueries {
+  find(mapping: EntityMapping, options: object, lock: LockOptions | null): EntityQuery;
+  /** A statement that gives one row with one number. */
+  count(mapping: EntityMapping, options: object): Statement;
+  /** A statement that gives one row with one boolean. */
+  exists(mapping: EntityMapping, options: object): Statement;
+}
+
+/** The locking clause for a table alias. */
+export function lockClause(options: LockOptions | null, alias: string): string {
+  if (options?.lock === undefined) return '';
+  const strengths: Record<LockMode, string> = {
+    update: 'NO KEY UPDATE',
+    'update key': 'UPDATE',
+    share: 'SHARE',
+    'key share': 'KEY SHARE',
+  };
+  const wait = options.nowait === true ? ' NOWAIT' : options.skipLocked === true ? ' SKIP LOCKED' : '';
+  return ` FOR ${strengths[options.lock]} OF ${alias}${wait}`;
+}

@@ -1,0 +1,96 @@
+import type { Database } from '../database/database.js';
+import { runInFrame } from './ambient.js';
+import type { Frame } from './ambient.js';
+import type { PhysicalTransaction } from './physical-transaction.js';
+import { TransactionContext } from './transaction-context.js';
+import type { TransactionObserver } from './transaction-synchronization.js';
+
+/** Whoever makes units: the transaction manager of one application. */
+export interface UnitOwner {
+  /** True for the data sources of the application. */
+  owns(database: Database): boolean;
+  /** Rolls back a transaction that nobody ended. */
+  rollBack(transaction: PhysicalTransaction): Promise<unknown>;
+  /** Who is told, awaited, of the physical transactions of the data source. */
+  observerOf(database: Database): TransactionObserver | null;
+}
+
+/**
+ * A unit of the application's work: a request, a message, a job, an outermost scope. It has a context for
+ * each data source, made at first use, so that a unit that never touches one costs nothing. Once closed it is
+ * an empty cell: code that still carries it finds no context there.
+ */
+export class AmbientUnit implements Frame {
+  #contexts: Map<Database, TransactionContext> | null = null;
+  #closed = false;
+
+  constructor(
+    readonly owner: UnitOwner,
+    readonly parent: Frame | null,
+    /** How messages name it, such as `POST /transfers`. */
+    readonly label: string,
+    /** Suspended contexts around it, by data source (REQUIRES_NEW, NOT_SUPPORTED). */
+    readonly suspended: TransactionContext | null = null,
+  ) {}
+
+  /** True after `close()`. */
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  /** The contexts that were used so far. */
+  get contexts(): Iterable<TransactionContext> {
+    return this.#contexts?.values() ?? [];
+  }
+
+  contextOf(database: Database): TransactionContext | null {
+    const known = this.#contexts?.get(database);
+    if (known !== undefined) return known;
+    if (this.#closed || !this.owner.owns(database)) return null;
+    // A REQUIRES_NEW on one data source leaves the contexts of the others as they are.
+    if (this.suspended !== null && this.suspended.database !== database) {
+      return null;
+    }
+    const made = new TransactionContext(database, this.owner, this.label, this.suspended);
+    (this.#contexts ??= new Map()).set(database, made);
+    return made;
+  }
+
+  /** Runs `fn` inside the unit. */
+  run<T>(fn: () => T): T {
+    return runInFrame(this, fn);
+  }
+
+  /** Resolves when no root scope of it runs any more. */
+  async settled(): Promise<void> {
+    for (const context of this.contexts) await context.settled();
+  }
+
+  /** Says what is open and would be lost at the end: a transaction by hand, changes not flushed; else `null`. */
+  openWork(): string | null {
+    for (const context of this.contexts) {
+      const open = context.openWork();
+      if (open !== null) return open;
+    }
+    return null;
+  }
+
+  /** Rolls back and throws away what is open. */
+  async discard(): Promise<void> {
+    for (const context of this.contexts) await context.discard();
+  }
+
+  /** Ends the unit: what is open is rolled back, sessions are closed. Idempotent. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const contexts = this.#contexts;
+    this.#contexts = null;
+    if (contexts === null) return;
+    const failures: unknown[] = [];
+    for (const context of contexts.values()) {
+      await context.close().catch((error: unknown) => failures.push(error));
+    }
+    if (failures.length > 0) throw failures[0];
+  }
+}

@@ -1,0 +1,173 @@
+import type { Statement } from '../database/statement.js';
+import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
+import type { RetryOptions } from './retry-policy.js';
+import type { RollbackRule } from './rollback-rules.js';
+
+/** How a scope relates to the transaction around it (Spring's propagation). */
+export type Propagation = 'REQUIRED' | 'REQUIRES_NEW' | 'NESTED' | 'SUPPORTS' | 'MANDATORY' | 'NOT_SUPPORTED' | 'NEVER';
+
+/** PostgreSQL's isolation levels, spelt as TypeORM spells them. */
+export type TransactionIsolation = 'READ UNCOMMITTED' | 'READ COMMITTED' | 'REPEATABLE READ' | 'SERIALIZABLE';
+
+/** What `@Transactional()` and `TransactionManager.run` take. */
+export interface TransactionOptions {
+  /** Default `REQUIRED`: join the open transaction, else begin one. */
+  readonly propagation?: Propagation;
+  /** Default: the data source's. A joining scope that asks for another than the open transaction's is refused. */
+  readonly isolation?: TransactionIsolation;
+  /** Root: BEGIN READ ONLY, nothing is tracked for writing. Joining: this scope may not write. */
+  readonly readOnly?: boolean;
+  /** With SERIALIZABLE and `readOnly`: wait for a snapshot that needs no checks. */
+  readonly deferrable?: boolean;
+  /** Milliseconds for the whole transaction: waiting for a connection, everything nested, and COMMIT. */
+  readonly timeout?: number;
+  /** Run the root method again on serialization failures and deadlocks. */
+  readonly retry?: RetryOptions;
+  /** Errors that roll back although `noRollbackFor` matches from farther away. */
+  readonly rollbackFor?: RollbackRule | readonly RollbackRule[];
+  /** Errors after which the transaction is committed all the same; they are thrown on. */
+  readonly noRollbackFor?: RollbackRule | readonly RollbackRule[];
+  /** `SET LOCAL` settings for the transaction, such as `{ 'app.tenant': id }` for row-level security. */
+  readonly locals?: Readonly<Record<string, string | number | boolean>>;
+  /** Name of the data source; default the module's default one. */
+  readonly dataSource?: string;
+  /** How messages name this scope; default `Class.method`. */
+  readonly label?: string;
+  /** Aborting it cancels the running statement and rolls back. */
+  readonly signal?: AbortSignal;
+}
+
+/** What was asked for, checked and with nothing left to interpret. */
+export interface TransactionDefinition {
+  readonly propagation: Propagation;
+  readonly isolation: TransactionIsolation | undefined;
+  readonly readOnly: boolean | undefined;
+  readonly deferrable: boolean | undefined;
+  readonly timeout: number | undefined;
+  readonly retry: RetryOptions | undefined;
+  readonly rollbackFor: readonly RollbackRule[];
+  readonly noRollbackFor: readonly RollbackRule[];
+  readonly locals: Readonly<Record<string, string>> | undefined;
+  readonly label: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+const PROPAGATIONS: readonly string[] = [
+  'REQUIRED',
+  'REQUIRES_NEW',
+  'NESTED',
+  'SUPPORTS',
+  'MANDATORY',
+  'NOT_SUPPORTED',
+  'NEVER',
+];
+const ISOLATIONS: readonly string[] = ['READ UNCOMMITTED', 'READ COMMITTED', 'REPEATABLE READ', 'SERIALIZABLE'];
+const NO_RULES: readonly RollbackRule[] = Object.freeze([]);
+const SETTING_NAME = /^[A-Za-z_][A-Za-z0-9_$]*(\.[A-Za-z_][A-Za-z0-9_$]*)*$/;
+
+const list = (rules: RollbackRule | readonly RollbackRule[] | undefined): readonly RollbackRule[] =>
+  rules === undefined ? NO_RULES : typeof rules === 'function' ? [rules] : rules;
+
+const complain = (label: string, text: string): never => {
+  throw new IllegalTransactionStateError(`The transaction options of ${label} are wrong: ${text}.`);
+};
+
+/**
+ * Checks options and makes the definition of them.
+ * @param label how messages name the scope when the options give no label
+ * @throws IllegalTransactionStateError naming the wrong option
+ */
+export function defineTransaction(options: TransactionOptions, label: string): TransactionDefinition {
+  const name = options.label ?? label;
+  const { propagation = 'REQUIRED', isolation, timeout, retry } = options;
+  if (!PROPAGATIONS.includes(propagation)) {
+    complain(name, `propagation "${propagation}" is none of ${PROPAGATIONS.join(', ')}`);
+  }
+  if (isolation !== undefined && !ISOLATIONS.includes(isolation)) {
+    complain(name, `isolation "${isolation}" is none of ${ISOLATIONS.join(', ')}`);
+  }
+  if (timeout !== undefined && !(timeout > 0 && timeout <= 2_147_483_647)) {
+    complain(name, `timeout ${String(timeout)} is not a positive number of milliseconds`);
+  }
+  if (retry !== undefined && !(Number.isInteger(retry.attempts) && retry.attempts >= 1)) {
+    complain(name, `retry.attempts ${String(retry.attempts)} is not a whole number from 1`);
+  }
+  let locals: Record<string, string> | undefined;
+  for (const [key, value] of Object.entries(options.locals ?? {})) {
+    if (!SETTING_NAME.test(key)) complain(name, `"${key}" in locals is not a setting's name`);
+    (locals ??= {})[key] = String(value);
+  }
+  return {
+    propagation,
+    isolation,
+    readOnly: options.readOnly,
+    deferrable: options.deferrable,
+    timeout,
+    retry,
+    rollbackFor: list(options.rollbackFor),
+    noRollbackFor: list(options.noRollbackFor),
+    locals,
+    label: name,
+    signal: options.signal,
+  };
+}
+
+/** PostgreSQL treats READ UNCOMMITTED as READ COMMITTED, and so does the comparison of demands. */
+export function effectiveIsolation(isolation: string | undefined): string {
+  return isolation === undefined || isolation === 'READ UNCOMMITTED' ? 'READ COMMITTED' : isolation;
+}
+
+/** The one BEGIN with all that belongs to it. */
+export function beginStatement(definition: {
+  isolation: string | undefined;
+  readOnly: boolean | undefined;
+  deferrable: boolean | undefined;
+}): Statement {
+  let text = 'BEGIN';
+  if (definition.isolation !== undefined) text += ` ISOLATION LEVEL ${definition.isolation}`;
+  if (definition.readOnly === true) text += ' READ ONLY';
+  if (definition.deferrable !== undefined) {
+    text += definition.deferrable ? ' DEFERRABLE' : ' NOT DEFERRABLE';
+  }
+  return { text };
+}
+
+/** One SELECT that sets the transaction's local settings, by parameters. */
+export function localsStatement(locals: Readonly<Record<string, string>>): Statement {
+  const values: string[] = [];
+  const calls = Object.entries(locals).map(([name, value]) => {
+    values.push(name, value);
+    return `set_config($${values.length - 1}, $${values.length}, true)`;
+  });
+  return { text: `SELECT ${calls.join(', ')}`, values };
+}
+
+/**
+ * Checks what a joining scope demands against the open transaction.
+ * @throws IllegalTransactionStateError naming both
+ */
+export function checkDemands(demand: TransactionDefinition, open: TransactionDefinition, openReadOnly: boolean): void {
+  const refuse = (what: string, wanted: string, has: string): never => {
+    throw new IllegalTransactionStateError(
+      `${demand.label} demands ${what} ${wanted}, but the transaction of ${open.label}, which it joins, has ${has}. ` +
+        `Declare it on ${open.label}, or give ${demand.label} a transaction of its own (REQUIRES_NEW).`,
+    );
+  };
+  if (demand.isolation !== undefined && effectiveIsolation(demand.isolation) !== effectiveIsolation(open.isolation)) {
+    refuse('isolation', demand.isolation, effectiveIsolation(open.isolation));
+  }
+  if (demand.deferrable !== undefined && demand.deferrable !== (open.deferrable ?? false)) {
+    refuse('deferrable', String(demand.deferrable), String(open.deferrable ?? false));
+  }
+  if (demand.readOnly === false && openReadOnly) refuse('readOnly', 'false', 'readOnly true');
+  for (const [name, value] of Object.entries(demand.locals ?? {})) {
+    const has = open.locals?.[name];
+    if (has !== value) refuse(`local "${name}" =`, value, has === undefined ? 'none' : `"${has}"`);
+  }
+  if (demand.retry !== undefined) {
+    throw new IllegalTransactionStateError(
+      `${demand.label} declares retry, but it joined the transaction of ${open.label}: only the root of a transaction can be run again. ` +
+        `Declare retry on ${open.label}, or give ${demand.label} a transaction of its own (REQUIRES_NEW).`,
+    );
+  }
+}
