@@ -5,7 +5,6 @@ import type { Pool } from 'pg';
 import type { Logger as PinoLogger } from 'pino';
 import type { DataSource } from 'typeorm';
 import { startBankingApp } from '../../apps/banking/src/banking-app.js';
-import { migrate } from '../../apps/banking/src/database/migrate.js';
 import { createLog } from '../../apps/banking/src/logging/log.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 
@@ -51,7 +50,6 @@ export class BankUnderTest implements AsyncDisposable {
   static async open(options: { adapter?: Adapter; poolSize?: number; log?: PinoLogger } = {}): Promise<BankUnderTest> {
     const database = await createTestDatabase({ template: 'banking' });
     try {
-      await migrate(database.address);
       const { app, url } = await startBankingApp({
         log: createLog('silent'),
         ...options,

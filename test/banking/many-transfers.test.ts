@@ -95,7 +95,7 @@ it('keeps its books through 2,000 random transfers among 50 accounts, 32 at a ti
 
     const tally: Record<string, number> = {};
     for (const [{ kind }, { status, body }] of answers) {
-      const outcome = `${kind}: ${status}${status === 201 ? '' : ` ${String(body['type'])}`}`;
+      const outcome = `${kind}: ${status}${status === 201 ? '' : ` ${JSON.stringify(body['type']).slice(1, -1)}`}`;
       tally[outcome] = (tally[outcome] ?? 0) + 1;
     }
     const count = (outcome: string): number => tally[outcome] ?? 0;

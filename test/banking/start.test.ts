@@ -2,7 +2,9 @@ import { type ChildProcessWithoutNullStreams, execFile, spawn } from 'node:child
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { promisify } from 'node:util';
+import { parsePort, PortUnavailable } from '../../apps/banking/src/start/listen.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { BankUnderTest } from './bank-under-test.js';
 
 const run = promisify(execFile);
 
@@ -112,10 +114,10 @@ describe('npm start', () => {
     await database.untilNoConnection();
   });
 
-  it.each(['http', '-1', '65536', '3000.5'])('says so when its PORT is %s', async (port) => {
-    await using bank = Program.start('main', { ...env, PORT: port });
+  it('says so when its PORT is none', async () => {
+    await using bank = Program.start('main', { ...env, PORT: 'http' });
     expect(await bank.ended).toBe(1);
-    expect(bank.errors).toBe(`PORT must be a number from 0 to 65535, not '${port}'.\n`);
+    expect(bank.errors).toBe("PORT must be a number from 0 to 65535, not 'http'.\n");
   });
 
   it('takes the next free port without one', async () => {
@@ -145,6 +147,8 @@ describe('npm start', () => {
     await database.untilActivity((rows) => rows.some(({ waitEventType }) => waitEventType === 'Lock'));
     bank.process.kill(signal);
     await bank.until(/closes once its last request is answered/);
+    // As when a terminal and npm both pass a Ctrl-C on.
+    bank.process.kill(signal);
     await holder.query('rollback');
     expect(await (await answer).json()).toMatchObject({ amount: '5' });
     expect(await bank.ended).toBe(0);
@@ -160,6 +164,10 @@ describe('npm start', () => {
     expect(await bank.ended).toBe(1);
     expect(bank.errors).toMatch('ECONNREFUSED');
   });
+});
+
+it.each(['-1', '65536', '3000.5', ' '])('takes %j for no PORT', (port) => {
+  expect(() => parsePort(port)).toThrow(PortUnavailable);
 });
 
 describe('npm run demo', () => {
@@ -180,12 +188,10 @@ describe('npm run demo', () => {
     expect(demo.errors).toBe('');
   });
 
-  it('plays it twice against a bank that runs', async () => {
-    await using database = await createTestDatabase();
-    await using bank = Program.start('main', { DATABASE_URL: database.url, PORT: '0' });
-    const url = await bank.url();
+  it('plays it against a bank that runs, as often as one likes', async () => {
+    await using bank = await BankUnderTest.open();
     for (let i = 0; i < 2; i++) {
-      await using demo = Program.start('demo', {}, url);
+      await using demo = Program.start('demo', {}, bank.url);
       expect(await demo.ended).toBe(0);
       for (const line of story) expect(demo.output).toContain(line);
     }

@@ -6,6 +6,9 @@ import { DemoBankService } from './seed/demo-bank.service.js';
 import { PortUnavailable } from './start/listen.js';
 import { openBank, type RunningBank } from './start/running-bank.js';
 
+/** Signals that follow each other this closely are one. */
+const SAME_SIGNAL_MS = 500;
+
 /** Starts the bank, tells how to try it, and closes it in good order on SIGINT and SIGTERM. */
 async function main(): Promise<void> {
   const log = createLog(process.env['LOG_LEVEL'] ?? 'info');
@@ -23,11 +26,14 @@ async function main(): Promise<void> {
 }
 
 function closeOnSignal(bank: RunningBank): void {
-  let closing = false;
+  let asked: number | undefined;
   const onSignal = (signal: NodeJS.Signals): void => {
-    // Asked twice: the one who asks does not want to wait.
-    if (closing) process.exit(1);
-    closing = true;
+    if (asked !== undefined) {
+      // Whoever asks again does not want to wait. (One Ctrl-C may arrive twice: from the terminal, and through npm.)
+      if (performance.now() - asked > SAME_SIGNAL_MS) process.exit(1);
+      return;
+    }
+    asked = performance.now();
     process.stdout.write(`${signal}: the bank closes once its last request is answered.\n`);
     bank.close().catch(fail);
   };

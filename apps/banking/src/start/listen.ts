@@ -3,44 +3,43 @@ import type { INestApplication } from '@nestjs/common';
 const DEFAULT_PORT = 3000;
 const HIGHEST_PORT = 65_535;
 
-/** Where to listen, as the environment says it. */
-export interface ListenOptions {
-  /** `PORT`: this port and no other. Without it, 3000 or the next one that is free. */
-  readonly port: string | undefined;
-  /** `HOST`: the bank asks nobody who they are, so it is to be reached from its own machine unless told otherwise. */
-  readonly host: string | undefined;
-}
-
 /** The port cannot be had. The message is for the one who started the bank. */
 export class PortUnavailable extends Error {
   override readonly name = 'PortUnavailable';
 }
 
 /**
- * Lets the application listen.
+ * Reads `PORT`.
+ *
+ * @returns the port, or undefined where any will do
+ * @throws PortUnavailable where it is none
+ */
+export function parsePort(port: string | undefined): number | undefined {
+  if (port === undefined || port === '') return undefined;
+  if (/^\d{1,5}$/.test(port) && Number(port) <= HIGHEST_PORT) return Number(port);
+  throw new PortUnavailable(`PORT must be a number from 0 to ${HIGHEST_PORT}, not '${port}'.`);
+}
+
+/**
+ * Lets the application listen: on this port and no other, or, without one, on 3000 or the next that is free.
  *
  * @returns its URL
- * @throws PortUnavailable
+ * @throws PortUnavailable where the port is taken
  */
-export async function listen(app: INestApplication, { port, host = '127.0.0.1' }: ListenOptions): Promise<string> {
-  if (port !== undefined && port !== '') {
-    if (!/^\d{1,5}$/.test(port) || Number(port) > HIGHEST_PORT) {
-      throw new PortUnavailable(`PORT must be a number from 0 to ${HIGHEST_PORT}, not '${port}'.`);
-    }
-    if (!(await tryPort(app, Number(port), host))) {
-      throw new PortUnavailable(
-        `Port ${port} is taken. Choose another PORT, or leave PORT out to get the next free one.`,
-      );
-    }
-    return await app.getUrl();
+export async function listen(app: INestApplication, host: string, port: number | undefined): Promise<string> {
+  if (port !== undefined) {
+    if (await tryPort(app, host, port)) return await app.getUrl();
+    throw new PortUnavailable(
+      `Port ${port} is taken. Choose another PORT, or leave PORT out to get the next free one.`,
+    );
   }
   for (let candidate = DEFAULT_PORT; candidate <= HIGHEST_PORT; candidate++) {
-    if (await tryPort(app, candidate, host)) return await app.getUrl();
+    if (await tryPort(app, host, candidate)) return await app.getUrl();
   }
   throw new PortUnavailable(`No port from ${DEFAULT_PORT} up is free.`);
 }
 
-async function tryPort(app: INestApplication, port: number, host: string): Promise<boolean> {
+async function tryPort(app: INestApplication, host: string, port: number): Promise<boolean> {
   try {
     await app.listen(port, host);
     return true;
