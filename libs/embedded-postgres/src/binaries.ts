@@ -30,13 +30,18 @@ const operatingSystems: Partial<Record<NodeJS.Platform, string>> = {
  * the server a user that may not enter the clone, or the install step that links the shared libraries did not run),
  * a cached copy at a reachable place is used.
  *
- * @throws EmbeddedPostgresError `PLATFORM_NOT_SUPPORTED` when npm installed none
+ * @param installed the `native` directory of the platform's package
+ * @param cacheRoots where copies are kept; default the user's or the system's cache directory
+ * @throws EmbeddedPostgresError `PLATFORM_NOT_SUPPORTED` when npm installed none, or it does not run
  */
-export async function findBinaries(user: ServerUser): Promise<Binaries> {
-  const installed = locateInstalled(process.platform, process.arch);
+export async function findBinaries(
+  user: ServerUser,
+  installed = locateInstalled(process.platform, process.arch),
+  cacheRoots?: readonly string[],
+): Promise<Binaries> {
   const inPlace = await probe(installed, user);
   if (inPlace !== undefined) return inPlace;
-  const copy = await probe(await cachedCopy(installed, user), user);
+  const copy = await probe(await cachedCopy(installed, user, cacheRoots), user);
   if (copy !== undefined) return copy;
   throw new EmbeddedPostgresError(
     'PLATFORM_NOT_SUPPORTED',

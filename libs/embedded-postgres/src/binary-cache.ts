@@ -6,6 +6,8 @@ import { EmbeddedPostgresError } from './embedded-postgres-error.js';
 import { makeReachableDirectory } from './reachable-directory.js';
 import { canEnter, isRoot, type ServerUser } from './server-user.js';
 
+const draftLifetimeMs = 3_600_000;
+
 /**
  * A copy of the server's programs at a place that its user can reach, made once for each content and shared by all
  * clones of one user. Nobody but that user (or root) can write to it: a directory that others could have prepared is
@@ -13,12 +15,17 @@ import { canEnter, isRoot, type ServerUser } from './server-user.js';
  *
  * @param native the installed programs: bin, lib, share
  * @param user who must be able to run the copy
+ * @param roots directories to keep copies in; the first that is safe and reachable is taken
  * @returns the copy's directory, laid out as the original
  */
-export async function cachedCopy(native: string, user: ServerUser): Promise<string> {
+export async function cachedCopy(
+  native: string,
+  user: ServerUser,
+  roots: readonly string[] = cacheRoots(),
+): Promise<string> {
   const files = await listFiles(native);
   const key = await contentKey(native, files);
-  for (const candidate of candidateRoots()) {
+  for (const candidate of roots) {
     const root = await ownDirectory(candidate, user);
     if (root === undefined) continue;
     const target = path.join(root, key);
@@ -28,11 +35,11 @@ export async function cachedCopy(native: string, user: ServerUser): Promise<stri
   }
   throw new EmbeddedPostgresError(
     'DIRECTORY_NOT_USABLE',
-    `Found no place for a copy of PostgreSQL's programs that its user can reach and nobody else can change. Tried: ${candidateRoots().join(', ')}.`,
+    `Found no place for a copy of PostgreSQL's programs that its user can reach and nobody else can change. Tried: ${roots.join(', ')}.`,
   );
 }
 
-function candidateRoots(): readonly string[] {
+function cacheRoots(): readonly string[] {
   const name = path.join('nestjs-uow', 'embedded-postgres');
   if (isRoot()) return [path.join('/var/cache', name), `/var/tmp/nestjs-uow-0`, `/tmp/nestjs-uow-0`];
   const fallback = path.join(tmpdir(), `nestjs-uow-${process.getuid?.() ?? 'user'}`);
@@ -46,17 +53,29 @@ function candidateRoots(): readonly string[] {
 /** The directory, if it is (or can be made) one that only this user can write and the server's user can enter. */
 async function ownDirectory(directory: string, user: ServerUser): Promise<string | undefined> {
   try {
-    makeReachableDirectory(directory, 0o755);
+    makeReachableDirectory(directory, user.ids === undefined ? 0o700 : 0o755);
     const found = await lstat(directory);
     if (!found.isDirectory()) return undefined;
     const self = process.getuid?.();
     if (self !== undefined && (found.uid !== self || (found.mode & 0o022) !== 0)) return undefined;
     if (!(await canEnter(user, directory))) return undefined;
-    // Proves that it is writable and not full or read-only, before anything is decided on it.
+    // Proves that it is writable, before anything is decided on it.
     await rm(await mkdtemp(path.join(directory, '.probe-')), { recursive: true });
+    await removeOldDrafts(directory);
     return directory;
   } catch {
     return undefined;
+  }
+}
+
+/** A copy may have been cut short by a kill. */
+async function removeOldDrafts(root: string): Promise<void> {
+  for (const name of await readdir(root)) {
+    if (!/^\.(draft|damaged|probe)-/.test(name)) continue;
+    // Another process may be removing it at this moment.
+    const found = await lstat(path.join(root, name)).catch(() => undefined);
+    if (found !== undefined && Date.now() - found.mtimeMs > draftLifetimeMs)
+      await rm(path.join(root, name), { recursive: true, force: true });
   }
 }
 

@@ -76,8 +76,9 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
       version: record.version ?? 'unknown',
       adopted,
       pid: server.postmaster.pid,
+      // node-postgres reads the name with decodeURI, which leaves some escapes of encodeURIComponent as they are.
       url: (database = 'postgres') =>
-        `postgres://${superuser}:${password}@${host}:${server.port}/${encodeURIComponent(database)}`,
+        `postgres://${superuser}:${password}@${host}:${server.port}/${encodeURI(database)}`,
       stop: async () => {
         await hold.leave();
       },

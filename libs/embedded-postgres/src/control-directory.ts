@@ -15,7 +15,7 @@ import {
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
-import { currentProcess, isAlive, type ProcessIdentity } from './process-identity.js';
+import { currentProcess, isAlive, isElsewhere, type ProcessIdentity } from './process-identity.js';
 import { makeReachableDirectory } from './reachable-directory.js';
 import { isRoot } from './server-user.js';
 
@@ -117,6 +117,15 @@ export class ControlDirectory {
       else remove(file);
     }
     return living;
+  }
+
+  /** Whether certainly nobody uses the cluster or is about to. What another container does cannot be seen from here. */
+  get abandoned(): boolean {
+    const files = readdirSync(this.#holders).map((name) => path.join(this.#holders, name));
+    return [this.#lock, ...files].every((file) => {
+      const process = read<ProcessIdentity>(file);
+      return process === undefined || !(isAlive(process) || isElsewhere(process));
+    });
   }
 
   /** @throws EmbeddedPostgresError `DIRECTORY_NOT_USABLE` when another user made it */

@@ -1,10 +1,16 @@
 import { spawn } from 'node:child_process';
-import { chmod, mkdtemp, rm } from 'node:fs/promises';
+import { chmod, lstat, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { Socket } from 'node:net';
+import { ControlDirectory } from './control-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
+import { isAlive } from './process-identity.js';
+import { stopServer } from './server-process.js';
 import { canEnter, chooseServerUser } from './server-user.js';
+
+const prefix = 'nestjs-uow-pg-';
+const abandonedAfterMs = 600_000;
 
 /** Deletes the cluster once its standard input ends, which the system sees to even when our process is killed. */
 const watcher = `
@@ -26,8 +32,9 @@ export async function makeEphemeralDirectory(): Promise<string> {
   const user = await chooseServerUser();
   const parents = [...new Set([tmpdir(), ...(process.platform === 'win32' ? [] : ['/tmp', '/var/tmp'])])];
   for (const parent of parents) {
-    const directory = await mkdtemp(path.join(parent, 'nestjs-uow-pg-')).catch(() => undefined);
+    const directory = await mkdtemp(path.join(parent, prefix)).catch(() => undefined);
     if (directory === undefined) continue;
+    await removeAbandoned(parent).catch(() => undefined);
     await chmod(directory, 0o711);
     if (await canEnter(user, directory)) return directory;
     await rm(directory, { recursive: true });
@@ -36,6 +43,23 @@ export async function makeEphemeralDirectory(): Promise<string> {
     'DIRECTORY_NOT_USABLE',
     `None of the directories for temporary files (${parents.join(', ')}) can be reached by PostgreSQL's user (${user.name}).`,
   );
+}
+
+/** Removes throwaway clusters of this user that nobody is left to remove: their watcher went down with the machine. */
+async function removeAbandoned(parent: string): Promise<void> {
+  for (const name of await readdir(parent)) {
+    if (!name.startsWith(prefix)) continue;
+    const directory = path.join(parent, name);
+    const found = await lstat(directory);
+    if (!found.isDirectory() || found.uid !== (process.getuid?.() ?? found.uid)) continue;
+    // One that is just being made has no holder yet.
+    if (Date.now() - found.mtimeMs < abandonedAfterMs) continue;
+    const control = new ControlDirectory(directory);
+    if (!control.abandoned) continue;
+    const postmaster = control.readRecord()?.postmaster;
+    if (postmaster !== undefined && isAlive(postmaster)) await stopServer(postmaster, 'immediate');
+    await rm(directory, { recursive: true, force: true });
+  }
 }
 
 /**

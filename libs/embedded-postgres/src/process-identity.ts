@@ -50,16 +50,25 @@ export function isElsewhere(identity: ProcessIdentity): boolean {
   return identity.namespace !== undefined && identity.namespace !== pidNamespace();
 }
 
-function identifyOnLinux(pid: number): ProcessIdentity | undefined {
-  let stat: string;
+/** Whether the pid is that of a process that has ended and waits for its parent to notice, which some never do. */
+export function isZombie(pid: number): boolean {
+  return process.platform === 'linux' && readStat(pid)?.[0] === 'Z';
+}
+
+/** Fields 3 and following of /proc/pid/stat. */
+function readStat(pid: number): string[] | undefined {
   try {
-    stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+    // The second field is the command in parentheses and may itself contain both blanks and parentheses.
+    return stat.slice(stat.lastIndexOf(')') + 2).split(' ');
   } catch {
     return undefined;
   }
-  // The second field is the command in parentheses and may itself contain both blanks and parentheses.
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  const [state, startTicks] = [fields[0], fields[19]];
+}
+
+function identifyOnLinux(pid: number): ProcessIdentity | undefined {
+  const fields = readStat(pid);
+  const [state, startTicks] = [fields?.[0], fields?.[19]];
   if (state === 'Z' || state === 'X' || startTicks === undefined) return undefined;
   // Ticks count from the boot, so without its id a process from before a reboot could look alive.
   bootId ??= readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim();

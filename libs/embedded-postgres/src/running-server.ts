@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
 import type { ClusterRecord } from './control-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
-import { identifyProcess, type ProcessIdentity } from './process-identity.js';
+import { identifyProcess, isZombie, type ProcessIdentity } from './process-identity.js';
 import { disownPostmasterFile, host, readPostmasterFile, superuser, type PostmasterFile } from './server-process.js';
 
 /** A server that takes connections. */
@@ -29,7 +29,11 @@ export async function findRunningServer(pgdata: string, record: ClusterRecord): 
     const file = readPostmasterFile(pgdata);
     if (file === undefined) return undefined;
     const postmaster = identifyProcess(file.pid);
-    if (postmaster === undefined) return undefined;
+    if (postmaster === undefined) {
+      // In a container without an init process the dead stay listed, and PostgreSQL takes them for living.
+      if (isZombie(file.pid)) disownPostmasterFile(pgdata);
+      return undefined;
+    }
     const known = record.postmaster?.pid === postmaster.pid ? record.postmaster : undefined;
     const answer =
       known !== undefined && known.started !== postmaster.started ? 'other' : await ask(record, pgdata, file);
