@@ -24,3 +24,8 @@ export class ForeignDataSourceError extends UowError {
 export class UncommittedWorkError extends UowError {
   readonly code = 'UOW_UNCOMMITTED_WORK';
 }
+
+/** An active-record class (`BaseEntity`) belongs to two data sources of one application; TypeORM's statics know only one of them. */
+export class SharedActiveRecordError extends UowError {
+  readonly code = 'UOW_SHARED_ACTIVE_RECORD';
+}

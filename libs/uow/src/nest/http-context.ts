@@ -1,6 +1,8 @@
 import type { HttpServer } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
+import type { Report } from '../diagnostics/report.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
+import { guardReplies } from './reply-guard.js';
 import type { RequestUnits } from './request-units.js';
 
 /**
@@ -16,6 +18,7 @@ interface RawRequest {
 }
 
 interface RawResponse {
+  readonly statusCode: number;
   readonly writableFinished: boolean;
   once(event: 'close', listener: () => void): unknown;
 }
@@ -40,14 +43,18 @@ export type HttpAdapter = Pick<HttpServer, 'use'> & {
   getInstance(): unknown;
 };
 
+const FIRST_ERROR_STATUS = 400;
+
 export class HttpContext {
   readonly #manager: TransactionManager;
   readonly #units: RequestUnits;
+  readonly #report: Report;
   #installed = false;
 
-  constructor(manager: TransactionManager, units: RequestUnits) {
+  constructor(manager: TransactionManager, units: RequestUnits, report: Report) {
     this.#manager = manager;
     this.#units = units;
+    this.#report = report;
   }
 
   /** Installs as soon as the application has an adapter: at once, or when a test creates its application. */
@@ -72,6 +79,7 @@ export class HttpContext {
     if (this.#installed || typeof adapter?.use !== 'function') return;
     if (adapter.getType?.() === 'fastify') this.#installFastify(adapter.getInstance() as FastifyLike);
     else this.#installMiddleware(adapter);
+    guardReplies(adapter, this.#units, this.#report);
     this.#installed = true;
   }
 
@@ -99,7 +107,7 @@ export class HttpContext {
     );
     this.#units.set(request, unit);
     response.once('close', () => {
-      this.#units.ended(unit, response.writableFinished);
+      this.#units.ended(unit, response.writableFinished, response.statusCode < FIRST_ERROR_STATUS);
     });
     unit.run(next);
   }

@@ -1,6 +1,7 @@
 import type { Report } from '../diagnostics/report.js';
 import type { AmbientUnit } from '../transaction/ambient-unit.js';
 import type { TransactionContext } from '../transaction/transaction-context.js';
+import { warnOfUncommittedWork } from './uncommitted-work.js';
 
 /**
  * The unit (and so the session) of each request, found by the request: for Nest's own request scope, and to
@@ -41,8 +42,10 @@ export class RequestUnits {
    * The response has ended: the unit goes when its running scopes have settled.
    *
    * @param finished false when the client went away first
+   * @param acknowledged true when the client was told of a success
    */
-  ended(unit: AmbientUnit, finished: boolean): void {
+  ended(unit: AmbientUnit, finished: boolean, acknowledged: boolean): void {
+    if (finished && acknowledged) warnOfUncommittedWork(unit, unit.label, this.#report);
     if (!finished) {
       const reason = new Error(`the client of ${unit.label} went away`);
       for (const context of unit.contexts) {
@@ -51,6 +54,11 @@ export class RequestUnits {
         }
       }
     }
+    this.release(unit);
+  }
+
+  /** Closes a unit once its running scopes have settled; whoever opened it does not wait. */
+  release(unit: AmbientUnit): void {
     void this.#close(unit);
   }
 

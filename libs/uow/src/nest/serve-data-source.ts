@@ -4,6 +4,7 @@ import { UnknownDataSourceError } from '../errors/module-errors.js';
 import { DataSourceConnections } from '../typeorm/data-source-connections.js';
 import { isDataSource } from '../typeorm/data-source-token.js';
 import { JoinedDataSource } from '../typeorm/joining/joined-data-source.js';
+import { subscriberEvents } from '../typeorm/joining/subscriber-events.js';
 import type { ServedDataSource, UowApplication } from './uow-application.js';
 import { resolveOptions } from './uow-module-options.js';
 import type { UowOptions } from './uow-module-options.js';
@@ -46,7 +47,15 @@ export function serveDataSource(
     options,
     close: () => Promise.resolve(),
   };
-  joined.install(served.close);
   application.serve(served);
+  const observe = (): void => {
+    application.manager.observe(
+      database,
+      subscriberEvents(dataSource, (transaction) => joined.runnerOf(transaction)),
+    );
+    application.checkActiveRecords();
+  };
+  joined.install(served.close, observe);
+  if (dataSource.isInitialized) observe();
   return served;
 }

@@ -4,7 +4,8 @@ import { defineTransaction } from '../transaction/transaction-definition.js';
 import type { TransactionDefinition } from '../transaction/transaction-definition.js';
 import { TransactionManager } from '../transaction/transaction-manager.js';
 import { ownerOf } from './owning-application.js';
-import type { TransactionalMethod } from './transactional.decorator.js';
+import { takeOpened } from './transactional-method.js';
+import type { TransactionalMethod } from './transactional-method.js';
 
 const definitions = new WeakMap<TransactionalMethod, TransactionDefinition>();
 
@@ -40,7 +41,7 @@ function runningManager(): TransactionManager | undefined {
 
 /** Runs one call of a transactional method. */
 export function invokeTransactional(
-  _wrapper: object,
+  wrapper: object,
   declaration: TransactionalMethod,
   self: unknown,
   args: unknown[],
@@ -52,6 +53,7 @@ export function invokeTransactional(
   } catch (error) {
     return Promise.reject(error as Error);
   }
+  if (takeOpened(manager, wrapper)) return original.apply(self, args);
   return manager.execute(manager.database(options.dataSource), definitionOf(declaration), () =>
     original.apply(self, args),
   );

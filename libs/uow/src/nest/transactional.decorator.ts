@@ -3,6 +3,8 @@ import type { TransactionOptions } from '../transaction/transaction-definition.j
 import { takeOnAppearance } from './method-metadata.js';
 import { declareOwner } from './owning-application.js';
 import { invokeTransactional } from './transactional-call.js';
+import { declareTransactional, transactionalMethod } from './transactional-method.js';
+import type { AnyMethod, TransactionalMethod } from './transactional-method.js';
 
 /** What a transactional method may return: a promise, an Observable, or something for `for await`. */
 export type TransactionalResult =
@@ -17,25 +19,6 @@ export interface TransactionalDecorator {
     key: string | symbol,
     descriptor: TypedPropertyDescriptor<Method>,
   ): void;
-}
-
-type AnyMethod = (this: unknown, ...args: unknown[]) => unknown;
-
-/** How a transactional method was declared; found by the function that stands in its place. */
-export interface TransactionalMethod {
-  readonly options: TransactionOptions;
-  readonly original: AnyMethod;
-  /** `Class.method`, where messages name it. */
-  readonly label: string;
-  /** True where the class was decorated: results that are not asynchronous are left alone. */
-  readonly byClass: boolean;
-}
-
-const methods = new WeakMap<object, TransactionalMethod>();
-
-/** The declaration behind a function, where it is a transactional method. */
-export function transactionalMethod(method: object): TransactionalMethod | undefined {
-  return methods.get(method);
 }
 
 /**
@@ -75,7 +58,7 @@ function decorateClass(
   for (const key of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, key);
     if (key === 'constructor' || typeof descriptor?.value !== 'function') continue;
-    if (methods.has(descriptor.value as object)) continue;
+    if (transactionalMethod(descriptor.value as object) !== undefined) continue;
     Object.defineProperty(prototype, key, {
       ...descriptor,
       value: wrap(descriptor.value as AnyMethod, options, name, key, true),
@@ -92,7 +75,7 @@ function wrap(
   byClass: boolean,
 ): AnyMethod {
   // A composed decorator and one of the method's own: the upper one holds, as for every option of Nest.
-  const original = methods.get(method)?.original ?? method;
+  const original = transactionalMethod(method)?.original ?? method;
   const declaration: TransactionalMethod = Object.freeze({
     options,
     original,
@@ -105,7 +88,7 @@ function wrap(
     },
   };
   takeOnAppearance(wrapper, method);
-  methods.set(wrapper, declaration);
+  declareTransactional(wrapper, declaration);
   return wrapper;
 }
 

@@ -4,6 +4,7 @@ import type { Report } from '../diagnostics/report.js';
 import { DuplicateDataSourceError } from '../errors/module-errors.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import type { JoinedDataSource } from '../typeorm/joining/joined-data-source.js';
+import { refuseSharedActiveRecords } from '../typeorm/joining/shared-active-records.js';
 import { HttpContext } from './http-context.js';
 import { RequestUnits } from './request-units.js';
 import type { ResolvedUowOptions } from './uow-module-options.js';
@@ -28,6 +29,8 @@ export class UowApplication {
   readonly http: HttpContext;
   readonly #served = new Map<string, ServedDataSource>();
   readonly #reserved = new Set<string>();
+  readonly #activeRecords: (() => void)[] = [];
+  #hasInterceptor = false;
 
   constructor(
     readonly manager: TransactionManager,
@@ -38,7 +41,7 @@ export class UowApplication {
         (one) => one.database === context.database && one.options.abortOnDisconnect,
       ),
     );
-    this.http = new HttpContext(manager, this.units);
+    this.http = new HttpContext(manager, this.units, report);
   }
 
   /** The data sources, in the order of their registration. */
@@ -59,16 +62,46 @@ export class UowApplication {
     this.#reserved.add(name);
   }
 
+  /**
+   * Takes a data source in.
+   * @throws DuplicateDataSourceError when the application has it under another name
+   */
   serve(source: ServedDataSource): void {
+    const same = this.served.find((one) => one.dataSource === source.dataSource);
+    if (same !== undefined) {
+      throw new DuplicateDataSourceError(
+        `UowModule.forRoot() was given one data source twice, as "${same.name}" and as "${source.name}". Call it once per data source.`,
+      );
+    }
     this.#served.set(source.name, source);
-    this.manager.add(source.database);
+    this.manager.add(source.database, source.options.transaction);
+  }
+
+  /** Refuses the statics of active records that two of the data sources share. */
+  checkActiveRecords(): void {
+    for (const undo of this.#activeRecords.splice(0).reverse()) undo();
+    const ready = this.served.filter((one) => one.dataSource.isInitialized);
+    for (const [index, one] of ready.entries()) {
+      for (const other of ready.slice(index + 1)) {
+        this.#activeRecords.push(refuseSharedActiveRecords(one, other));
+      }
+    }
+  }
+
+  /** Makes the global interceptor, unless another data source of the application has asked for it. */
+  interceptorOnce<T>(make: () => T): T | undefined {
+    if (this.#hasInterceptor) return undefined;
+    this.#hasInterceptor = true;
+    return make();
   }
 
   /** Closes the sessions of every data source and takes the joining back. */
   async shutdown(): Promise<void> {
+    for (const undo of this.#activeRecords.splice(0).reverse()) undo();
     for (const source of this.#served.values()) {
       await source.close();
       source.joined.undo();
+      this.manager.remove(source.database);
     }
   }
 }

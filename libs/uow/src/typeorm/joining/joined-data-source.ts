@@ -34,6 +34,9 @@ const PERSISTING = ['save', 'remove', 'softRemove', 'recover'] as const;
 // Methods that keep or pass on the runner which they read from the manager.
 const READING_RUNNER = ['getRepository', 'getTreeRepository', 'createQueryBuilder', 'create'] as const;
 
+/** Applications that were given one and the same data source object each look for their own transaction. */
+const joinings = new WeakMap<DataSource, JoinedDataSource[]>();
+
 /** TypeORM's own `dataSource.transaction()` that the running code is in, outside every scope. */
 const ownTransaction = new AsyncLocalStorage<DataSource>();
 
@@ -47,6 +50,8 @@ export class JoinedDataSource implements JoinedRunnerHost {
   readonly #touched: { readonly object: object; readonly keys: string[] }[] = [];
   readonly #ambient: Record<WriteDetection, DataSource>;
   #masked = false;
+  #beforeDestroy: () => Promise<void> = () => Promise.resolve();
+  #afterInitialize: () => void = () => undefined;
 
   /**
    * @param runNested runs `dataSource.transaction()` inside a transaction of this library
@@ -70,42 +75,62 @@ export class JoinedDataSource implements JoinedRunnerHost {
 
   /**
    * Makes the data source and its managers join.
+   *
    * @param beforeDestroy called before the data source closes its connections
+   * @param afterInitialize called when the data source has been initialized after this
    */
-  install(beforeDestroy: () => Promise<void>): void {
+  install(beforeDestroy: () => Promise<void>, afterInitialize: () => void): void {
+    this.#beforeDestroy = beforeDestroy;
+    this.#afterInitialize = afterInitialize;
+    const all = joinings.get(this.#dataSource);
+    if (all === undefined) joinings.set(this.#dataSource, [this]);
+    else all.push(this);
+    if (all === undefined || all.length === 1) this.#touch();
+  }
+
+  /** Takes every change back; the data source is as TypeORM made it. */
+  undo(): void {
+    const all = joinings.get(this.#dataSource) ?? [];
+    const index = all.indexOf(this);
+    if (index === -1) return;
+    all.splice(index, 1);
+    if (this.#touched.length === 0) return;
+    for (const { object, keys } of this.#touched.splice(0)) {
+      for (const key of keys) Reflect.deleteProperty(object, key);
+    }
+    const [next] = all;
+    if (next !== undefined) next.#touch();
+  }
+
+  #touch(): void {
     const dataSource = this.#dataSource;
     const ambient = this.#ambient.statement;
+    const all = (): readonly JoinedDataSource[] => joinings.get(dataSource) ?? [];
     this.#override(dataSource, {
-      query: function query(...args: Parameters<DataSource['query']>) {
-        return DataSource.prototype.query.apply(ambient, args);
-      },
-      createQueryBuilder: function createQueryBuilder(...args: unknown[]) {
-        return (DataSource.prototype.createQueryBuilder as (...args: unknown[]) => unknown).apply(
+      query: (...args: Parameters<DataSource['query']>) =>
+        DataSource.prototype.query.apply(ambient, args),
+      createQueryBuilder: (...args: unknown[]) =>
+        (DataSource.prototype.createQueryBuilder as (...args: unknown[]) => unknown).apply(
           ambient,
           args,
-        );
-      },
+        ),
       createEntityManager: (queryRunner?: QueryRunner) => {
         const manager = DataSource.prototype.createEntityManager.call(dataSource, queryRunner);
         if (queryRunner === undefined) this.#joinManager(manager);
         return manager;
       },
-    });
-    this.#override(dataSource, {
+      initialize: async () => {
+        await DataSource.prototype.initialize.call(dataSource);
+        for (const one of all()) one.#afterInitialize();
+        return dataSource;
+      },
       destroy: async () => {
         // It waits for connections that open sessions hold.
-        await beforeDestroy();
+        for (const one of all()) await one.#beforeDestroy();
         await DataSource.prototype.destroy.call(dataSource);
       },
     });
     this.#joinManager(dataSource.manager);
-  }
-
-  /** Takes every change back; the data source is as TypeORM made it. */
-  undo(): void {
-    for (const { object, keys } of this.#touched.splice(0)) {
-      for (const key of keys) Reflect.deleteProperty(object, key);
-    }
   }
 
   /** True while the running code is in TypeORM's own transaction on this data source, outside every scope. */
@@ -244,13 +269,17 @@ export class JoinedDataSource implements JoinedRunnerHost {
 
   /** The transaction that the running code is in, with a way to make runners of it. */
   #open(): OpenTransaction | null {
-    const transaction = ambientTransaction(this.#database);
-    return transaction === null
-      ? null
-      : {
-          transaction,
-          runner: (detection) => createJoinedRunner(this, transaction, detection),
-        };
+    for (const joined of joinings.get(this.#dataSource) ?? []) {
+      const transaction = ambientTransaction(joined.#database);
+      if (transaction === null) continue;
+      return { transaction, runner: (detection) => joined.runnerOf(transaction, detection) };
+    }
+    return null;
+  }
+
+  /** A query runner whose work is done in the transaction. */
+  runnerOf(transaction: PhysicalTransaction, detection: WriteDetection = 'statement'): QueryRunner {
+    return createJoinedRunner(this, transaction, detection);
   }
 
   #createQueryRunner(mode: ReplicationMode | undefined, detection: WriteDetection): QueryRunner {
@@ -258,10 +287,10 @@ export class JoinedDataSource implements JoinedRunnerHost {
     if (open !== null) return open.runner(detection);
     this.#checkForeign();
     const own = DataSource.prototype.createQueryRunner.call(this.#dataSource, mode);
-    const synchronization = ambientContext(this.#database)?.synchronization;
-    if (synchronization?.beforeFreeStatement === undefined) return own;
+    const context = ambientContext(this.#database);
+    if (context?.synchronization?.beforeStatement === undefined) return own;
     return createLateRunner(own, async () => {
-      await synchronization.beforeFreeStatement?.();
+      await context.flushPending();
       return this.#open()?.runner(detection) ?? null;
     });
   }

@@ -91,7 +91,7 @@ export function createJoinedRunner(
     try {
       result = await query(text, parameters, structured);
     } catch (error) {
-      throw asSeenByJoinedCode(error);
+      throw asSeenByJoinedCode(transaction, error);
     }
     if (structured !== true) {
       tell({ kind: 'raw' });
@@ -158,11 +158,15 @@ function innermost(savepoints: Savepoint[]): Savepoint {
   return savepoint;
 }
 
-/** TypeORM wraps whatever its driver throws, our own refusals too; those come out as they are. */
-function asSeenByJoinedCode(error: unknown): unknown {
-  return error instanceof QueryFailedError && isUowError(error.driverError)
-    ? error.driverError
-    : error;
+/**
+ * TypeORM wraps whatever its driver throws, our own refusals too; those come out as they are. What failed on
+ * the server is remembered as the error that the caller saw, so that later errors have that one as cause.
+ */
+function asSeenByJoinedCode(transaction: PhysicalTransaction, error: unknown): unknown {
+  if (!(error instanceof QueryFailedError)) return error;
+  if (isUowError(error.driverError)) return error.driverError;
+  transaction.substituteFailure(error.driverError, error);
+  return error;
 }
 
 async function broadcast(runner: QueryRunner, event: string): Promise<void> {

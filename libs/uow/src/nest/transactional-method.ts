@@ -1,0 +1,44 @@
+import { innermostScope } from '../transaction/ambient.js';
+import type { TransactionOptions } from '../transaction/transaction-definition.js';
+import type { TransactionManager } from '../transaction/transaction-manager.js';
+import type { TransactionScope } from '../transaction/transaction-scope.js';
+
+export type AnyMethod = (this: unknown, ...args: unknown[]) => unknown;
+
+/** How a transactional method was declared; found by the function that stands in its place. */
+export interface TransactionalMethod {
+  readonly options: TransactionOptions;
+  /** The function as it was written. */
+  readonly original: AnyMethod;
+  /** `Class.method`, as messages name it. */
+  readonly label: string;
+  /** True where the class was decorated: results that are not asynchronous are left alone. */
+  readonly byClass: boolean;
+}
+
+const methods = new WeakMap<object, TransactionalMethod>();
+
+/** Methods whose scope an interceptor has opened for one call already. */
+const opened = new WeakMap<TransactionScope, object>();
+
+/** Keeps the declaration of the function that stands in a method's place. */
+export function declareTransactional(wrapper: object, declaration: TransactionalMethod): void {
+  methods.set(wrapper, declaration);
+}
+
+/** The declaration behind a function, where it is a transactional method. */
+export function transactionalMethod(method: object): TransactionalMethod | undefined {
+  return methods.get(method);
+}
+
+/** Tells that the running scope was opened for the next call of the handler, whose decorator then adds nothing. */
+export function openForHandler(manager: TransactionManager, handler: object): void {
+  const scope = innermostScope(manager);
+  if (scope !== null && methods.has(handler)) opened.set(scope, handler);
+}
+
+/** True once, for the call whose scope was opened by `openForHandler`. */
+export function takeOpened(manager: TransactionManager, wrapper: object): boolean {
+  const scope = innermostScope(manager);
+  return scope !== null && opened.get(scope) === wrapper && opened.delete(scope);
+}
