@@ -1,7 +1,8 @@
+import { existsSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
 import type { ControlDirectory } from './control-directory.js';
 import { whenProcessEnds } from './process-end.js';
-import { isAlive } from './process-identity.js';
+import type { ProcessIdentity } from './process-identity.js';
 import { signalServer, stopServer } from './server-process.js';
 
 /**
@@ -14,6 +15,7 @@ export class ClusterHold {
   readonly #withdraw: () => void;
   readonly #forget: () => void;
   #left: Promise<void> | undefined;
+  #server: ProcessIdentity | undefined;
 
   /**
    * @param ephemeral whether the cluster is deleted by who leaves last
@@ -34,6 +36,11 @@ export class ClusterHold {
     });
   }
 
+  /** Tells which server it is. */
+  hasServer(postmaster: ProcessIdentity): void {
+    this.#server = postmaster;
+  }
+
   /** Leaves; calling it again waits for the same end. */
   async leave(): Promise<void> {
     this.#left ??= this.#leave();
@@ -42,20 +49,27 @@ export class ClusterHold {
 
   async #leave(): Promise<void> {
     this.#forget();
+    if (!existsSync(this.#control.directory)) {
+      // Somebody removed the data under the running server.
+      if (this.#server !== undefined) await stopServer(this.#server, 'immediate');
+      return;
+    }
     await this.#control.exclusively(async () => {
       this.#withdraw();
       if (this.#control.holders().length > 0) return;
       // Asked anew: another process may have replaced a server that crashed.
       const postmaster = this.#control.readRecord()?.postmaster;
-      if (postmaster !== undefined && isAlive(postmaster)) {
-        await stopServer(postmaster, this.#ephemeral ? 'immediate' : 'fast');
-      }
+      if (postmaster !== undefined) await stopServer(postmaster, this.#ephemeral ? 'immediate' : 'fast');
     });
     if (this.#ephemeral) await rm(this.#control.directory, { recursive: true, force: true, maxRetries: 5 });
   }
 
   /** The same from an exit handler, which cannot wait for the server; a throwaway cluster is deleted by its watcher. */
   #leaveNow(): void {
+    if (!existsSync(this.#control.directory)) {
+      if (this.#server !== undefined) signalServer(this.#server, 'immediate');
+      return;
+    }
     this.#control.exclusivelySync(() => {
       this.#withdraw();
       if (this.#control.holders().length > 0) return;

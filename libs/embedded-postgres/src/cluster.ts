@@ -67,6 +67,7 @@ export async function startEmbeddedPostgres(options: EmbeddedPostgresOptions = {
   const hold = new ClusterHold(control, ephemeral, options.handleSignals ?? true);
   try {
     const { record, server, adopted } = await control.exclusively(async () => await startOrJoin(control, options));
+    hold.hasServer(server.postmaster);
     const { password } = record;
     return {
       host,

@@ -30,6 +30,9 @@ export interface ClusterRecord {
   readonly postmaster?: ProcessIdentity;
 }
 
+/** What this directory itself noted. A note in a copy of the directory, made while the original was used, is void. */
+type Note<T> = T & { readonly directory: string };
+
 const lockTimeoutMs = 90_000;
 const syncLockTimeoutMs = 2_000;
 
@@ -42,6 +45,8 @@ const syncLockTimeoutMs = 2_000;
  */
 export class ControlDirectory {
   readonly #owner: { readonly uid: number; readonly gid: number };
+  /** Names the directory itself: renaming keeps it, copying does not. */
+  readonly #identity: string;
   #inside = false;
 
   /**
@@ -53,7 +58,9 @@ export class ControlDirectory {
       // Others may pass through, so that a server lent another user reaches its data, but not list.
       makeReachableDirectory(directory, 0o711);
       mkdirSync(this.#holders, { recursive: true, mode: 0o700 });
-      this.#owner = statSync(directory);
+      const { uid, gid, dev, ino } = statSync(directory);
+      this.#owner = { uid, gid };
+      this.#identity = `${dev}/${ino}`;
       this.#own(this.#holders);
     } catch (cause) {
       throw notUsable(directory, cause);
@@ -100,8 +107,11 @@ export class ControlDirectory {
 
   /** Notes that this process uses the server; returns the function that takes the note back. */
   enter(): () => void {
-    const file = path.join(this.#holders, `${process.pid}-${randomUUID()}.json`);
-    this.#write(file, currentProcess());
+    const name = `${process.pid}-${randomUUID()}`;
+    const file = path.join(this.#holders, `${name}.json`);
+    // Others remove notes that they cannot read, so it must be there whole or not at all.
+    this.#write(path.join(this.directory, name), currentProcess());
+    renameSync(path.join(this.directory, name), file);
     return () => {
       remove(file);
     };
@@ -112,7 +122,7 @@ export class ControlDirectory {
     const living: ProcessIdentity[] = [];
     for (const name of readdirSync(this.#holders)) {
       const file = path.join(this.#holders, name);
-      const holder = read<ProcessIdentity>(file);
+      const holder = this.#read(file);
       if (holder !== undefined && isAlive(holder)) living.push(holder);
       else remove(file);
     }
@@ -123,7 +133,7 @@ export class ControlDirectory {
   get abandoned(): boolean {
     const files = readdirSync(this.#holders).map((name) => path.join(this.#holders, name));
     return [this.#lock, ...files].every((file) => {
-      const process = read<ProcessIdentity>(file);
+      const process = this.#read(file);
       return process === undefined || !(isAlive(process) || isElsewhere(process));
     });
   }
@@ -131,7 +141,11 @@ export class ControlDirectory {
   /** @throws EmbeddedPostgresError `DIRECTORY_NOT_USABLE` when another user made it */
   readRecord(): ClusterRecord | undefined {
     try {
-      return JSON.parse(readFileSync(this.#record, 'utf8')) as ClusterRecord;
+      const { directory, ...record } = JSON.parse(readFileSync(this.#record, 'utf8')) as Note<ClusterRecord>;
+      if (directory === this.#identity) return record;
+      // The server that ran is the original's.
+      const { postmaster, port, ...kept } = record;
+      return kept;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
       throw notUsable(this.directory, error);
@@ -181,7 +195,7 @@ export class ControlDirectory {
     // Two that find the lock abandoned must not both take it: only who holds `lock.steal` may remove it, and looks again.
     const steal = `${this.#lock}.steal`;
     if (!this.#create(steal)) {
-      const thief = read<ProcessIdentity>(steal);
+      const thief = this.#read(steal);
       if ((thief === undefined || !isAlive(thief)) && age(steal) > 10_000) remove(steal);
       return false;
     }
@@ -201,7 +215,7 @@ export class ControlDirectory {
   }
 
   #lockHolder(): ProcessIdentity | undefined {
-    return read<ProcessIdentity>(this.#lock);
+    return this.#read(this.#lock);
   }
 
   #create(file: string): boolean {
@@ -217,24 +231,26 @@ export class ControlDirectory {
   #write(file: string, content: ProcessIdentity | ClusterRecord): void {
     const fd = openSync(file, 'wx', 0o600);
     try {
-      writeFileSync(fd, JSON.stringify(content));
+      writeFileSync(fd, JSON.stringify({ ...content, directory: this.#identity } satisfies Note<typeof content>));
     } finally {
       closeSync(fd);
     }
     this.#own(file);
   }
 
+  /** The process that a note names; undefined if there is no such note of this directory. */
+  #read(file: string): ProcessIdentity | undefined {
+    try {
+      const { directory, ...process } = JSON.parse(readFileSync(file, 'utf8')) as Note<ProcessIdentity>;
+      return directory === this.#identity ? process : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
   /** What root writes into an ordinary user's directory stays usable by that user. */
   #own(file: string): void {
     if (isRoot() && this.#owner.uid !== 0) chownSync(file, this.#owner.uid, this.#owner.gid);
-  }
-}
-
-function read<T>(file: string): T | undefined {
-  try {
-    return JSON.parse(readFileSync(file, 'utf8')) as T;
-  } catch {
-    return undefined;
   }
 }
 

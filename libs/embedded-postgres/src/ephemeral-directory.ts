@@ -5,7 +5,6 @@ import path from 'node:path';
 import type { Socket } from 'node:net';
 import { ControlDirectory } from './control-directory.js';
 import { EmbeddedPostgresError } from './embedded-postgres-error.js';
-import { isAlive } from './process-identity.js';
 import { stopServer } from './server-process.js';
 import { canEnter, chooseServerUser } from './server-user.js';
 
@@ -57,7 +56,7 @@ async function removeAbandoned(parent: string): Promise<void> {
     const control = new ControlDirectory(directory);
     if (!control.abandoned) continue;
     const postmaster = control.readRecord()?.postmaster;
-    if (postmaster !== undefined && isAlive(postmaster)) await stopServer(postmaster, 'immediate');
+    if (postmaster !== undefined) await stopServer(postmaster, 'immediate');
     await rm(directory, { recursive: true, force: true });
   }
 }

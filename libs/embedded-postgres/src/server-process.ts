@@ -162,6 +162,7 @@ export function disownPostmasterFile(pgdata: string): void {
  * @throws EmbeddedPostgresError `STOP_FAILED` when it still runs after 40 s
  */
 export async function stopServer(postmaster: ProcessIdentity, how: 'fast' | 'immediate'): Promise<void> {
+  if (!isAlive(postmaster)) return;
   if (how === 'fast') {
     signalServer(postmaster, 'fast');
     if (await gone(postmaster, 30_000)) return;

@@ -4,8 +4,9 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import pg from 'pg';
+import { ControlDirectory } from '../src/control-directory.js';
 import { ensureDatabase, startEmbeddedPostgres, type EmbeddedPostgres } from '../src/index.js';
-import { currentProcess, identifyProcess } from '../src/process-identity.js';
+import { identifyProcess } from '../src/process-identity.js';
 
 let home: string;
 let dataDirectory: string;
@@ -73,14 +74,14 @@ describe('a throwaway cluster', () => {
     const parent = path.dirname(home);
     const left = await mkdtemp(path.join(parent, 'nestjs-uow-pg-'));
     const used = await mkdtemp(path.join(parent, 'nestjs-uow-pg-'));
-    for (const [directory, holder] of [
-      [left, { ...currentProcess(), started: 'before the last reboot' }],
-      [used, currentProcess()],
-    ] as const) {
-      await mkdir(path.join(directory, 'holders'));
-      await writeFile(path.join(directory, 'holders', '1.json'), JSON.stringify(holder));
+    for (const directory of [left, used]) {
+      new ControlDirectory(directory).enter();
       await utimes(directory, 0, 0);
     }
+    const [holder] = await readdir(path.join(left, 'holders'));
+    const file = path.join(left, 'holders', holder ?? '');
+    const note = JSON.parse(await readFile(file, 'utf8')) as object;
+    await writeFile(file, JSON.stringify({ ...note, started: 'before the last reboot' }));
     await start();
     expect([existsSync(left), existsSync(used)]).toEqual([false, true]);
     await rm(used, { recursive: true });
@@ -175,7 +176,16 @@ describe('a kept cluster', () => {
     const other = await start({ dataDirectory: copy });
     expect(other.adopted).toBe(false);
     expect(other.pid).not.toBe(original.pid);
+    await other.stop();
+    expect(identifyProcess(other.pid)).toBeUndefined();
     await ask(original, 'SELECT * FROM note');
+  });
+
+  test('is stopped also when its directory was removed meanwhile', async () => {
+    const cluster = await start({ dataDirectory });
+    await rm(dataDirectory, { recursive: true });
+    await cluster.stop();
+    expect(identifyProcess(cluster.pid)).toBeUndefined();
   });
 });
 

@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -118,15 +118,30 @@ test('a throwaway cluster disappears when its process is killed', async () => {
 
 test('a lock whose process died is taken over', async () => {
   const control = new ControlDirectory(dataDirectory);
-  const killed = await holder();
-  const identity = identifyProcess(killed.held.pid);
+  const lock = path.join(dataDirectory, 'lock');
   await control.exclusively(async () => {
     // As a process leaves it that is killed while it starts or stops the server.
-    await rm(path.join(dataDirectory, 'lock'));
-    await writeFile(
-      path.join(dataDirectory, 'lock'),
-      JSON.stringify({ ...identity, started: 'before the last reboot' }),
-    );
+    const note = JSON.parse(await readFile(lock, 'utf8')) as object;
+    await writeFile(lock, JSON.stringify({ ...note, started: 'before the last reboot' }));
     expect(await control.exclusively(async () => await Promise.resolve('inside'))).toBe('inside');
+  });
+});
+
+test('only one is inside at a time, also when many find the lock abandoned', async () => {
+  const controls = Array.from({ length: 8 }, () => new ControlDirectory(dataDirectory));
+  await controls[0]?.exclusively(async () => {
+    const lock = path.join(dataDirectory, 'lock');
+    const note = JSON.parse(await readFile(lock, 'utf8')) as object;
+    await writeFile(lock, JSON.stringify({ ...note, pid: 2_147_483_646 }));
+    let inside = 0;
+    await Promise.all(
+      controls.slice(1).map(async (control) => {
+        await control.exclusively(async () => {
+          expect(++inside).toBe(1);
+          await sleep(5);
+          inside--;
+        });
+      }),
+    );
   });
 });
