@@ -187,7 +187,7 @@ export class PhysicalTransaction implements ConnectionHolder {
     } = {},
   ): Promise<StatementResult[]> {
     return this.#operate(options.operation ?? 'a statement', async () => {
-      this.#refuseAfterFailure();
+      this.refuseAfterFailure();
       try {
         if (options.readTransactionId !== true || this.transactionIdKnown || this.readOnly) {
           return await this.#send(statements);
@@ -236,7 +236,7 @@ export class PhysicalTransaction implements ConnectionHolder {
   /** Hands a custom query of the driver (a cursor, COPY) to the connection, in its turn until `done` settles. */
   async submitJoined(submit: (connection: DatabaseConnection) => Promise<void>): Promise<void> {
     await this.#operate('a stream of TypeORM code', async () => {
-      this.#refuseAfterFailure();
+      this.refuseAfterFailure();
       await this.#send([{ text: 'SELECT', prepare: false }]);
       await submit(this.#connection as DatabaseConnection);
     });
@@ -311,7 +311,8 @@ export class PhysicalTransaction implements ConnectionHolder {
     );
   }
 
-  #refuseAfterFailure(): void {
+  /** @throws PendingRollbackError after a failure that has not been rolled back, or why it was given up */
+  refuseAfterFailure(): void {
     const { failure } = this;
     if (failure === null) return;
     if (this.#abort !== null) throw this.#abort;
@@ -502,7 +503,7 @@ export class PhysicalTransaction implements ConnectionHolder {
     const place = new Place(operation);
     frameIn(this)?.scope?.assertOpen(place);
     this.#refuseAfterEnd(place);
-    this.#refuseAfterFailure();
+    this.refuseAfterFailure();
     await this.#context.synchronization?.beforeSavepoint?.(this);
     return this.pushSavepoint(place, true);
   }
@@ -511,7 +512,7 @@ export class PhysicalTransaction implements ConnectionHolder {
   async releaseSavepoint(savepoint: Savepoint): Promise<void> {
     this.#assertActive(savepoint);
     await this.#context.synchronization?.beforeRelease?.(savepoint);
-    this.#refuseAfterFailure();
+    this.refuseAfterFailure();
     for (const one of this.#popTo(savepoint)) {
       one.state = 'released';
       this.#dropOrRelease(one);
@@ -578,7 +579,7 @@ export class PhysicalTransaction implements ConnectionHolder {
       this.#end('committed');
       return;
     }
-    this.#refuseAfterFailure();
+    this.refuseAfterFailure();
     if (this.#connection === null) {
       try {
         this.#connection = await this.#acquire();

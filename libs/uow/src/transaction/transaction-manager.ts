@@ -340,7 +340,7 @@ export class TransactionManager implements UnitOwner {
         outer,
         outer?.attempt ?? 1,
       );
-      if (transaction.failure !== null) await transaction.run([]);
+      transaction.refuseAfterFailure();
       await runCompleting(transaction, scope, async () => context.synchronization?.beforeSavepoint?.(transaction));
       scope.savepoint = transaction.pushSavepoint(place, false);
       const result = await call(scope, transaction, fn);
