@@ -6,8 +6,10 @@ export type TemplateName = 'empty' | 'banking';
 
 /** How each template gets its contents, given its address. */
 const fill: Record<Exclude<TemplateName, 'empty'>, (address: ServerAddress) => Promise<void>> = {
-  banking: async () => {
-    // The sample has no migrations yet.
+  banking: async (address) => {
+    // Loaded here, so that tests of everything else do without the sample.
+    const { migrate } = await import('../../apps/banking/src/database/migrate.js');
+    await migrate(address.typeorm);
   },
 };
 
