@@ -40,6 +40,7 @@ export interface AccountBody {
 /** A bank with a database of its own, open on a socket. */
 export class BankUnderTest implements AsyncDisposable {
   private customerId: string | undefined;
+  private readonly held = new Set<() => Promise<void>>();
 
   private constructor(
     readonly app: INestApplication,
@@ -51,7 +52,7 @@ export class BankUnderTest implements AsyncDisposable {
     const database = await createTestDatabase({ template: 'banking' });
     try {
       const { app, url } = await startBankingApp({
-        log: createLog('silent'),
+        log: createLog(process.env['LOG_LEVEL'] ?? 'silent'),
         ...options,
         database: database.address,
       });
@@ -63,6 +64,8 @@ export class BankUnderTest implements AsyncDisposable {
   }
 
   async close(): Promise<void> {
+    // A test that failed may have left orders waiting, for which the application would wait.
+    for (const letGo of this.held) await letGo();
     await this.app.close();
     await this.database.drop();
   }
@@ -144,10 +147,13 @@ export class BankUnderTest implements AsyncDisposable {
     const holder = await this.database.connect('test holder');
     await holder.query('begin');
     await holder.query('select from accounts where id = $1 for no key update', [id]);
-    return async () => {
+    const letGo = async (): Promise<void> => {
+      if (!this.held.delete(letGo)) return;
       await holder.query('rollback');
       await holder.end();
     };
+    this.held.add(letGo);
+    return letGo;
   }
 
   /** Waits until so many of the bank's connections wait for a lock. */

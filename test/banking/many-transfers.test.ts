@@ -1,4 +1,5 @@
 import { randomInt, randomUUID } from 'node:crypto';
+import type { Activity } from '../support/test-database.js';
 import { type Answer, BankUnderTest, expectBody } from './bank-under-test.js';
 
 const ORDERS = 2_000;
@@ -83,15 +84,19 @@ it('keeps its books through 2,000 random transfers among 50 accounts, 32 at a ti
       }
     });
     let mostOpen = 0;
-    await database
-      .untilActivity((rows) => {
-        mostOpen = Math.max(mostOpen, rows.filter((row) => row.inTransaction).length);
-        return mostOpen >= 8;
-      })
-      .catch(() => undefined);
-    const answeredMeanwhile = answers.size;
+    const look = (rows: readonly Activity[]): boolean => {
+      mostOpen = Math.max(mostOpen, rows.filter((row) => row.inTransaction).length);
+      return mostOpen >= 8;
+    };
+    await database.untilActivity(look).catch(() => undefined);
     await letGo();
-    await Promise.all(clients);
+    const done = Promise.all(clients).then(() => true);
+    // How many there are when nobody is held up is told, not asserted: it is a matter of the machine.
+    let mostOpenByThemselves = 0;
+    while (!(await Promise.race([done, new Promise<false>((resolve) => setTimeout(resolve, 20, false))]))) {
+      const rows = await database.activity();
+      mostOpenByThemselves = Math.max(mostOpenByThemselves, rows.filter((row) => row.inTransaction).length);
+    }
 
     const tally: Record<string, number> = {};
     for (const [{ kind }, { status, body }] of answers) {
@@ -99,7 +104,7 @@ it('keeps its books through 2,000 random transfers among 50 accounts, 32 at a ti
       tally[outcome] = (tally[outcome] ?? 0) + 1;
     }
     const count = (outcome: string): number => tally[outcome] ?? 0;
-    const report = { seed, tally, mostOpen, answeredMeanwhile };
+    const report = { seed, tally, mostOpen, mostOpenByThemselves };
 
     // Nothing came out otherwise than it may, and everything that was meant to be hit was.
     const possible = [

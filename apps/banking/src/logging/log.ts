@@ -16,9 +16,10 @@ export function createLog(level: string, destination?: DestinationStream): PinoL
     base: null,
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
-    mixin: () => {
+    mixin: (fields: object) => {
       const requestId = currentRequestId.getStore();
-      return requestId === undefined ? {} : { requestId };
+      // The line about a request's end, the one with `res`, brings its id along: it may be written outside its context.
+      return requestId === undefined || 'res' in fields ? {} : { requestId };
     },
   };
   return destination === undefined ? pino(options) : pino(options, destination);

@@ -14,16 +14,16 @@ export type Middleware = (request: IncomingMessage, response: ServerResponse, ne
 export function requestLog(log: PinoLogger): Middleware {
   const write = pinoHttp({
     logger: log,
-    genReqId: (request) => request.headers['x-request-id'] as string,
     quietReqLogger: true,
     serializers: {
       req: ({ method, url }: { method: string; url: string }) => ({ method, url }),
       res: ({ statusCode }: { statusCode: number }) => ({ statusCode }),
     },
     customAttributeKeys: { reqId: 'requestId' },
-    customLogLevel: (_, { statusCode }, error) => {
-      if (statusCode >= 500) return 'error';
-      return error === undefined ? 'info' : 'warn';
+    customLogLevel: (_, { statusCode, writableFinished }) => {
+      // A client that did not stay for its answer.
+      if (!writableFinished) return 'warn';
+      return statusCode >= 500 ? 'error' : 'info';
     },
     // Which error it was is told by whoever met it; here it would only be "failed with status code 500".
     customErrorObject: (_request, _response, _error, { err: _, ...fields }: Record<string, unknown>) => fields,
@@ -31,7 +31,8 @@ export function requestLog(log: PinoLogger): Middleware {
   return (request, response, next) => {
     const sent = request.headers['x-request-id'];
     const id = typeof sent === 'string' && /^[\w.:-]{1,128}$/.test(sent) ? sent : randomUUID();
-    request.headers['x-request-id'] = id;
+    // Fastify has numbered the request already; the log below goes by this id.
+    request.id = id;
     response.setHeader('X-Request-Id', id);
     withRequestId(id, () => {
       write(request, response, next);
