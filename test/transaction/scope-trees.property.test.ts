@@ -149,7 +149,9 @@ class Model {
         }
         return null;
       case 'mark':
-        if (around.owner !== null) around.owner.mark ??= around.isOwner ? 'self' : 'other';
+        if (around.owner === null) return null;
+        if (around.isOwner) around.owner.mark = 'self';
+        else around.owner.mark ??= 'other';
         return null;
       case 'child': {
         const error = this.call(op.scope, around);

@@ -231,6 +231,8 @@ export class Database {
     if (!(error instanceof BatchFailure)) return error;
     if (error.connectionLost) return this.connectionLost(error.driverError);
     const failed = statements[error.index] ?? statements.at(-1);
+    const explained = failed?.explain?.(error.driverError) ?? null;
+    if (explained !== null) return explained;
     return toDatabaseError(
       error.driverError,
       failed === undefined ? error.driverError : this.#provider.queryFailed(failed, error.driverError),

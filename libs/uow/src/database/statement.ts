@@ -6,6 +6,8 @@ export interface Statement {
   readonly values?: readonly unknown[] | undefined;
   /** Rows as objects by column name (default) or as arrays in column order (cheaper). */
   readonly rowMode?: 'object' | 'array' | undefined;
+  /** Turns what the server said of this statement into an error that tells more; `null` leaves it as it is. */
+  readonly explain?: ((driverError: Error) => Error | null) | undefined;
   /** False keeps a text that will not come again out of the prepared statements. */
   readonly prepare?: boolean | undefined;
 }

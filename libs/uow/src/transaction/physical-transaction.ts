@@ -196,10 +196,7 @@ export class PhysicalTransaction implements ConnectionHolder {
         this.noteTransactionId(firstValue(results.pop()));
         return results;
       } catch (error) {
-        if (this.#abort !== null) throw this.#abort;
-        const translated = this.database.translate(error, statements);
-        if (error instanceof BatchFailure) this.substituteFailure(error.driverError, translated);
-        throw translated;
+        throw this.#translated(error, statements);
       }
     });
   }
@@ -448,6 +445,14 @@ export class PhysicalTransaction implements ConnectionHolder {
     else top.failure ??= error;
   }
 
+  /** The typed error, which is also what later refusals name as their cause. */
+  #translated(error: unknown, statements: readonly Statement[]): unknown {
+    if (this.#abort !== null) return this.#abort;
+    const translated = this.database.translate(error, statements);
+    if (error instanceof BatchFailure) this.substituteFailure(error.driverError, translated);
+    return translated;
+  }
+
   /** Lets the first failure be known as what its caller saw of it (TypeORM's wrapper of a driver error). */
   substituteFailure(failure: unknown, seen: unknown): void {
     if (this.#failure === failure) this.#failure = seen;
@@ -602,12 +607,9 @@ export class PhysicalTransaction implements ConnectionHolder {
         // COMMIT itself was refused (deferred constraint, serialization): a known abort.
         this.#begun = true;
         this.#failure ??= error.driverError;
-        throw (
-          this.#abort ??
-          this.database.translate(new BatchFailure(0, error.driverError, [], false), [{ text: 'COMMIT' }])
-        );
+        throw this.#translated(new BatchFailure(0, error.driverError, [], false), [{ text: 'COMMIT' }]);
       }
-      throw this.#abort ?? this.database.translate(this.#sendFailed(error, prelude.length, controls), statements);
+      throw this.#translated(this.#sendFailed(error, prelude.length, controls), statements);
     }
     this.#preludeAnswered(prelude.length, controls, controls.length);
     if (results.at(-1)?.command !== 'COMMIT' || connection.status !== 'I') {

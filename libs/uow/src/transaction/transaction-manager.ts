@@ -417,8 +417,12 @@ export class TransactionManager implements UnitOwner {
       throw new IllegalTransactionStateError('setRollbackOnly() was called outside every transactional scope.');
     }
     scope.assertOpen('setRollbackOnly()');
-    if (scope.ownerScope !== null) {
-      scope.ownerScope.mark ??= { by: scope, reason: reason ?? 'setRollbackOnly() was called' };
+    const mark = { by: scope, reason: reason ?? 'setRollbackOnly() was called' };
+    if (scope.ownerScope === scope) {
+      // What the owner itself decides holds whoever else marked, before or after (Spring's local rollback-only).
+      scope.mark = mark;
+    } else if (scope.ownerScope !== null) {
+      scope.ownerScope.mark ??= mark;
     } else if (scope.transaction !== null) {
       scope.transaction.noteFailure(reason ?? new Error('setRollbackOnly() was called'));
     }
