@@ -1,0 +1,1 @@
+export { runAndRollBack } from './run-and-roll-back.js';
