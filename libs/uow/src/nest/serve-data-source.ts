@@ -36,7 +36,14 @@ export function serveDataSource(
     dataSource,
     database,
     connections,
-    (transaction, work) => application.manager.run({ ...transaction, dataSource: name }, work),
+    (transaction, work) => {
+      // Inside a read-only scope it is one too; asking for more would be refused.
+      const readOnly = application.manager.current()?.readOnly === true;
+      return application.manager.run(
+        { ...transaction, ...(readOnly ? { readOnly } : undefined), dataSource: name },
+        work,
+      );
+    },
     application.report,
   );
   const served: ServedDataSource = {

@@ -49,6 +49,7 @@ export class JoinedDataSource implements JoinedRunnerHost {
   readonly #writtenTables: WrittenTables;
   readonly #touched: { readonly object: object; readonly keys: string[] }[] = [];
   readonly #ambient: Record<WriteDetection, DataSource>;
+  readonly #warned = new WeakSet<PhysicalTransaction>();
   #masked = false;
   #beforeDestroy: () => Promise<void> = () => Promise.resolve();
   #afterInitialize: () => void = () => undefined;
@@ -131,11 +132,6 @@ export class JoinedDataSource implements JoinedRunnerHost {
       },
     });
     this.#joinManager(dataSource.manager);
-  }
-
-  /** True while the running code is in TypeORM's own transaction on this data source, outside every scope. */
-  get inOwnTransaction(): boolean {
-    return ownTransaction.getStore() === this.#dataSource;
   }
 
   // What joined runners are made with.
@@ -272,9 +268,22 @@ export class JoinedDataSource implements JoinedRunnerHost {
     for (const joined of joinings.get(this.#dataSource) ?? []) {
       const transaction = ambientTransaction(joined.#database);
       if (transaction === null) continue;
+      if (ownTransaction.getStore() === this.#dataSource) this.#warnOfOwn(transaction);
       return { transaction, runner: (detection) => joined.runnerOf(transaction, detection) };
     }
     return null;
+  }
+
+  /** Whoever passes a manager around may expect it to be ambient, which it is not. */
+  #warnOfOwn(transaction: PhysicalTransaction): void {
+    if (process.env['NODE_ENV'] === 'production' || this.#warned.has(transaction)) return;
+    this.#warned.add(transaction);
+    this.#report({
+      code: 'UOW_WARN_SEPARATE_TRANSACTION',
+      message:
+        `${transaction.label} was called inside dataSource.transaction(), which is not ambient: it has a transaction of its own, and the two are committed apart. ` +
+        `Make the outer one @Transactional() or TransactionManager.run(), or keep to the manager that the callback gets.`,
+    });
   }
 
   /** A query runner whose work is done in the transaction. */

@@ -8,7 +8,12 @@ import { SharedActiveRecordError } from '../../errors/module-errors.js';
  * they are refused by name instead. Repositories are not concerned.
  */
 
-type ActiveRecord = typeof BaseEntity & { dataSource?: DataSource | null };
+/** The static side of an active record; TypeORM keeps the data source in a private static field. */
+interface ActiveRecord {
+  readonly name: string;
+  dataSource?: DataSource | null;
+  useDataSource(dataSource: DataSource): void;
+}
 
 interface Named {
   readonly name: string;
@@ -22,11 +27,12 @@ interface Named {
 export function refuseSharedActiveRecords(one: Named, other: Named): () => void {
   const taken: { record: ActiveRecord; had: DataSource }[] = [];
   for (const { target } of one.dataSource.entityMetadatas) {
-    if (!isActiveRecord(target) || !other.dataSource.hasMetadata(target)) continue;
-    const had = target.dataSource;
-    if (had == null || taken.some(({ record }) => record === target)) continue;
-    taken.push({ record: target, had });
-    target.useDataSource(refusing(had, target.name, one.name, other.name));
+    const record = asActiveRecord(target);
+    if (record === null || !other.dataSource.hasMetadata(target)) continue;
+    const had = record.dataSource;
+    if (had == null) continue;
+    taken.push({ record, had });
+    record.useDataSource(refusing(had, record.name, one.name, other.name));
   }
   return () => {
     for (const { record, had } of taken) record.useDataSource(had);
@@ -46,6 +52,8 @@ function refusing(dataSource: DataSource, entity: string, one: string, other: st
   }) as DataSource;
 }
 
-function isActiveRecord(target: unknown): target is ActiveRecord {
-  return typeof target === 'function' && target.prototype instanceof BaseEntity;
+function asActiveRecord(target: unknown): ActiveRecord | null {
+  return typeof target === 'function' && target.prototype instanceof BaseEntity
+    ? (target as unknown as ActiveRecord)
+    : null;
 }

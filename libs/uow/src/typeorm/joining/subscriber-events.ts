@@ -25,21 +25,21 @@ export function subscriberEvents(
   dataSource: DataSource,
   runnerOf: (transaction: PhysicalTransaction) => QueryRunner,
 ): TransactionObserver | null {
-  let observer: TransactionObserver | null = null;
+  const members: [string, unknown][] = [];
   for (const [member, [method, event]] of Object.entries(EVENTS)) {
     const wanted = dataSource.subscribers.some(
       (subscriber) => typeof (subscriber as Record<string, unknown>)[method] === 'function',
     );
     if (!wanted) continue;
-    observer = {
-      ...observer,
-      [member]: async (transaction: PhysicalTransaction) => {
+    members.push([
+      member,
+      async (transaction: PhysicalTransaction) => {
         const { broadcaster } = runnerOf(transaction) as unknown as {
           broadcaster: { broadcast(event: string): Promise<void> };
         };
         await broadcaster.broadcast(event);
       },
-    };
+    ]);
   }
-  return observer;
+  return members.length === 0 ? null : (Object.fromEntries(members) as TransactionObserver);
 }
