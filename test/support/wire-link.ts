@@ -59,6 +59,8 @@ export class WireLink {
 
   /** Cuts both sides at once; what is queued is lost. */
   destroy(): void {
+    this.#lanes.toServer.drop();
+    this.#lanes.toClient.drop();
     this.client.destroy();
     this.upstream.destroy();
     this.over();
@@ -249,7 +251,6 @@ class WireLane {
         return true;
       }
     }
-    if (frame.type === 'CancelRequest') this.link.observer.onCancelRequest(frame.body?.readInt32BE(4) ?? 0);
     return false;
   }
 
@@ -269,6 +270,7 @@ class WireLane {
     if (this.direction === 'toServer') {
       connection.bytesToServer += bytes.length;
       if (frame !== undefined) connection.recordClientMessage(frame as Frame<ClientMessageType>);
+      if (frame?.type === 'CancelRequest') observer.onCancelRequest(frame.body?.readInt32BE(4) ?? 0);
     } else {
       connection.bytesToClient += bytes.length;
       if (frame !== undefined) connection.recordServerMessage(frame as Frame<ServerMessageType>);

@@ -343,6 +343,24 @@ describe('hold', () => {
   });
 });
 
+test('hold can delay a cancel request, so that it comes late', async () => {
+  const client = await login();
+  const hold = proxy.hold({ type: 'CancelRequest' });
+  const packet = Buffer.alloc(16);
+  packet.writeInt32BE(16, 0);
+  packet.writeInt32BE(80877102, 4);
+  packet.writeInt32BE(proxy.connections[0]?.processId ?? 0, 8);
+  packet.writeInt32BE((client as unknown as { secretKey: number }).secretKey, 12);
+  connect(proxy.address.port, proxy.address.host).end(packet);
+  await hold.hit();
+  await client.query('SELECT 1');
+  expect(proxy.cancelRequests).toEqual([]);
+  const asleep = client.query('SELECT pg_sleep(60)').catch((error: unknown) => error);
+  await database.untilActivity((rows) => rows.some(({ state }) => state === 'active'));
+  hold.release();
+  expect(await asleep).toMatchObject({ code: '57014' });
+});
+
 describe('cut', () => {
   test('before COMMIT: nothing is committed, and the client sees its connection end', async () => {
     const client = await login();
@@ -351,6 +369,7 @@ describe('cut', () => {
     await client.query('INSERT INTO note VALUES (1)');
     await expect(client.query('COMMIT')).rejects.toThrow(/Connection terminated|ECONNRESET/);
     expect(cut.hits).toBe(1);
+    expect(proxy.sql).toEqual(['BEGIN', 'INSERT INTO note VALUES (1)']);
     await database.untilNoConnection();
     expect(await database.query('SELECT id FROM note')).toEqual([]);
   });

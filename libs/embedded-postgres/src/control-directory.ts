@@ -110,8 +110,12 @@ export class ControlDirectory {
     const name = `${process.pid}-${randomUUID()}`;
     const file = path.join(this.#holders, `${name}.json`);
     // Others remove notes that they cannot read, so it must be there whole or not at all.
-    this.#write(path.join(this.directory, name), currentProcess());
-    renameSync(path.join(this.directory, name), file);
+    try {
+      this.#write(path.join(this.directory, name), currentProcess());
+      renameSync(path.join(this.directory, name), file);
+    } catch (cause) {
+      throw notUsable(this.directory, cause);
+    }
     return () => {
       remove(file);
     };

@@ -11,7 +11,10 @@ import { canEnter, chooseServerUser } from './server-user.js';
 const prefix = 'nestjs-uow-pg-';
 const abandonedAfterMs = 600_000;
 
-/** Deletes the cluster once its standard input ends, which the system sees to even when our process is killed. */
+/**
+ * Deletes the cluster once its standard input ends, which the system sees to even when our process is killed. An initdb
+ * that was at work goes on for a moment and writes behind the deletion, so that is repeated.
+ */
 const watcher = `
 read -r _
 pid=$(head -n 1 "$2/postmaster.pid" 2>/dev/null) && [ "$pid" -gt 1 ] && kill -QUIT "$pid" 2>/dev/null && {
@@ -19,7 +22,8 @@ pid=$(head -n 1 "$2/postmaster.pid" 2>/dev/null) && [ "$pid" -gt 1 ] && kill -QU
   while kill -0 "$pid" 2>/dev/null && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
   kill -KILL "$pid" 2>/dev/null
 }
-rm -rf -- "$1"
+tries=0
+while rm -rf -- "$1" 2>/dev/null; [ -e "$1" ] && [ "$tries" -lt 100 ]; do sleep 0.1; tries=$((tries + 1)); done
 `;
 
 /**

@@ -1,6 +1,7 @@
 import { execFile, spawn } from 'node:child_process';
+import { randomUUID } from 'node:crypto';
 import { closeSync, constants, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { chown, mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { chown, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:net';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -47,10 +48,14 @@ export async function initializeCluster(options: {
   readonly durable: boolean;
 }): Promise<void> {
   const { binaries, user, pgdata, password } = options;
-  const draft = `${pgdata}.draft`;
-  const passwordFile = `${pgdata}.password`;
-  await rm(draft, { recursive: true, force: true });
-  await rm(passwordFile, { force: true });
+  const name = randomUUID();
+  const draft = `${pgdata}.draft-${name}`;
+  const passwordFile = `${pgdata}.password-${name}`;
+  // What a killed process left; its initdb may still be writing, then a later start removes it.
+  for (const left of await readdir(path.dirname(pgdata))) {
+    if (!left.startsWith(`${path.basename(pgdata)}.`)) continue;
+    await rm(path.join(path.dirname(pgdata), left), { recursive: true, force: true }).catch(() => undefined);
+  }
   try {
     await mkdir(draft, { mode: 0o700 });
     await writeFile(passwordFile, `${password}\n`, { mode: 0o600, flag: 'wx' });

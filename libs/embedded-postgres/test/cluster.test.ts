@@ -7,6 +7,7 @@ import pg from 'pg';
 import { ControlDirectory } from '../src/control-directory.js';
 import { ensureDatabase, startEmbeddedPostgres, type EmbeddedPostgres } from '../src/index.js';
 import { identifyProcess } from '../src/process-identity.js';
+import { isRoot } from '../src/server-user.js';
 
 let home: string;
 let dataDirectory: string;
@@ -139,8 +140,8 @@ describe('a kept cluster', () => {
   });
 
   test('is not made by halves', async () => {
-    await mkdir(path.join(dataDirectory, 'pgdata.draft'), { recursive: true });
-    await writeFile(path.join(dataDirectory, 'pgdata.draft', 'PG_VERSION'), '18');
+    await mkdir(path.join(dataDirectory, 'pgdata.draft-1'), { recursive: true });
+    await writeFile(path.join(dataDirectory, 'pgdata.draft-1', 'PG_VERSION'), '18');
     await start({ dataDirectory });
     expect((await readdir(dataDirectory)).sort()).toEqual(['holders', 'pgdata', 'server.json', 'server.log']);
   });
@@ -152,6 +153,14 @@ describe('a kept cluster', () => {
     expect(error).toMatchObject({ name: 'EmbeddedPostgresError', code: 'OTHER_MAJOR_VERSION' });
     expect(String(error)).toMatch(/PostgreSQL 15\b.*PostgreSQL 18\b.*remove .*DATABASE_URL/s);
     expect(await readdir(path.join(dataDirectory, 'holders'))).toEqual([]);
+  });
+
+  const asOrdinaryUser = isRoot() ? test.skip : test;
+  asOrdinaryUser('says so when another user made the directory', async () => {
+    await mkdir(dataDirectory, { recursive: true });
+    await chmod(dataDirectory, 0o500);
+    await expect(start({ dataDirectory })).rejects.toMatchObject({ code: 'DIRECTORY_NOT_USABLE' });
+    await chmod(dataDirectory, 0o700);
   });
 
   test('says why the server does not start, and leaves nothing running', async () => {
