@@ -146,10 +146,21 @@ describe.each(ADAPTERS)('around every request on %s', (adapter) => {
     });
   });
 
-  it('never logs a body', async () => {
-    await bank.post('/customers', { name: 'Secret Person', email: 'secret.person@example.com' });
-    await bank.post('/customers', { name: 'Secret Person', email: 'secret.person@example.com' });
-    expect(lines.join('\n')).not.toMatch(/secret/i);
+  it('never logs what a customer says, not even when it breaks', async () => {
+    const log: string[] = [];
+    await using broken = await BankUnderTest.open({
+      adapter,
+      log: createLog('trace', { write: (line: string) => void log.push(line) }),
+    });
+    const secret = { name: 'Secret Person', email: 'secret.person@example.com' };
+    expectBody(await broken.post('/customers', secret), 201);
+    expectProblem(await broken.post('/customers', secret), 409, '/problems/already-exists');
+    expectProblem(await broken.post('/customers', { ...secret, email: 'secret' }), 400, '/problems/invalid-input');
+    await broken.database.query('alter table customers add check (length(name) < 5) not valid');
+    expectProblem(await broken.post('/customers', { ...secret, email: 'secret@example.com' }), 500, 'about:blank');
+    await broken.app.close();
+    expect(log.filter((line) => line.includes('"err"'))).toHaveLength(1);
+    expect(log.join('')).not.toMatch(/secret/i);
   });
 
   it('logs a client that went away', async () => {

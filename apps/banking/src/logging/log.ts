@@ -14,6 +14,7 @@ export function createLog(level: string, destination?: DestinationStream): PinoL
   const options = {
     level,
     base: null,
+    serializers: { err: describeError },
     timestamp: pino.stdTimeFunctions.isoTime,
     formatters: { level: (label: string) => ({ level: label }) },
     mixin: (fields: object) => {
@@ -23,6 +24,13 @@ export function createLog(level: string, destination?: DestinationStream): PinoL
     },
   };
   return destination === undefined ? pino(options) : pino(options, destination);
+}
+
+/** What happened and where. The rest of a database error, its parameters and the row, may be about customers. */
+function describeError(error: Error): object {
+  const { type, message, stack } = pino.stdSerializers.err(error);
+  const { code } = error as { code?: unknown };
+  return { type, ...(code !== undefined && { code }), message, stack };
 }
 
 /** Runs `work` so that every line which it logs, now or later, names the request. */
