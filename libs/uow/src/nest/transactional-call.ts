@@ -1,11 +1,20 @@
+import type { Subscribable } from 'rxjs';
+import type { Database } from '../database/database.js';
 import { NoApplicationError } from '../errors/transaction-errors.js';
 import { currentFrame } from '../transaction/ambient.js';
 import { defineTransaction } from '../transaction/transaction-definition.js';
 import type { TransactionDefinition } from '../transaction/transaction-definition.js';
 import { TransactionManager } from '../transaction/transaction-manager.js';
+import { HeldScope } from './held-scope.js';
+import type { RunScope } from './held-scope.js';
 import { ownerOf } from './owning-application.js';
+import { abandonResultsOf, PendingResult } from './pending-results.js';
+import { resultKind } from './result-kind.js';
+import type { ResultKind } from './result-kind.js';
+import { transactionalIterable } from './transactional-iterable.js';
 import { takeOpened } from './transactional-method.js';
 import type { TransactionalMethod } from './transactional-method.js';
+import { transactionalObservable } from './transactional-observable.js';
 
 const definitions = new WeakMap<TransactionalMethod, TransactionDefinition>();
 
@@ -39,22 +48,99 @@ function runningManager(): TransactionManager | undefined {
   return owner instanceof TransactionManager ? owner : undefined;
 }
 
-/** Runs one call of a transactional method. */
+/**
+ * Runs one call of a transactional method.
+ *
+ * The method is called at once, in its scope. A promise ends the scope when it settles; an Observable and an
+ * async iterable keep it open for their first subscriber.
+ */
 export function invokeTransactional(
   wrapper: object,
   declaration: TransactionalMethod,
   self: unknown,
   args: unknown[],
 ): unknown {
-  const { original, options } = declaration;
+  const { original, declaredKind } = declaration;
   let manager: TransactionManager;
   try {
     manager = applicationOf(self, declaration.label);
   } catch (error) {
+    if (declaredKind !== 'promise') throw error;
     return Promise.reject(error as Error);
   }
-  if (takeOpened(manager, wrapper)) return original.apply(self, args);
-  return manager.execute(manager.database(options.dataSource), definitionOf(declaration), () =>
-    original.apply(self, args),
-  );
+  const call = (): unknown => original.apply(self, args);
+  if (takeOpened(manager, wrapper)) return call();
+  if (declaredKind === 'plain' && declaration.byClass) return call();
+  const database = manager.database(declaration.options.dataSource);
+  const definition = definitionOf(declaration);
+  const run: RunScope = (fn) => manager.execute(database, definition, fn);
+  if (declaredKind === 'promise') return run(() => promised(call));
+  if (declaredKind === 'iterable') {
+    // Nothing of an async generator runs before its first step.
+    const generator = call() as AsyncIterable<unknown>;
+    return transactionalIterable(run, () => generator);
+  }
+  return callAndSee(declaration, database, run, call);
+}
+
+/** Calls a method that returns a promise; what it left unsubscribed ends with it. */
+async function promised(call: () => unknown): Promise<unknown> {
+  try {
+    return await call();
+  } finally {
+    abandonResultsOf(currentFrame());
+  }
+}
+
+/** What methods have been seen to return, for calls that have to wait for their turn before they are made. */
+const seenKinds = new WeakMap<TransactionalMethod, ResultKind>();
+
+/** Calls a method of which only the result tells of what kind it is. */
+function callAndSee(
+  declaration: TransactionalMethod,
+  database: Database,
+  run: RunScope,
+  call: () => unknown,
+): unknown {
+  let seen: ResultKind | null = null;
+  let result: unknown;
+  let threw: { readonly error: unknown } | null = null;
+  const held = new HeldScope(run, () => {
+    try {
+      result = call();
+    } catch (error) {
+      threw ??= { error };
+      throw error;
+    }
+    seen = resultKind(result);
+    seenKinds.set(declaration, seen);
+    if (seen === 'promise') return promised(() => result);
+    return seen === 'plain' && !declaration.byClass ? Promise.resolve(result) : undefined;
+  });
+  const kind: ResultKind =
+    (seen as ResultKind | null) ?? seenKinds.get(declaration) ?? declaration.declaredKind ?? 'promise';
+  if (threw !== null && declaration.byClass) throw (threw as { readonly error: unknown }).error;
+  if (seen === 'plain' && declaration.byClass) {
+    held.succeed();
+    held.done.catch((error: unknown) => {
+      database.report({
+        code: 'UOW_WARN_UNOBSERVED_FAILURE',
+        message: `${declaration.label} returned no promise, so nobody hears that its transaction failed: ${String(error)}. Make it async.`,
+        error,
+      });
+    });
+    return result;
+  }
+  if (threw === null && (kind === 'observable' || kind === 'iterable')) {
+    const { report, options } = database;
+    const pending = new PendingResult(held, declaration.label, options.warnAfter, report);
+    const first = (): HeldScope | null => pending.take();
+    if (kind === 'iterable') {
+      return transactionalIterable(run, () => result as AsyncIterable<unknown>, first);
+    }
+    const retries = declaration.options.retry !== undefined;
+    return transactionalObservable(run, () => result as Subscribable<unknown>, retries, first);
+  }
+  // A promise of its own: nobody else has heard of this one's failure.
+  return held.done.then((value) => value);
 }

@@ -2,6 +2,7 @@ import { innermostScope } from '../transaction/ambient.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import type { TransactionScope } from '../transaction/transaction-scope.js';
+import type { ResultKind } from './result-kind.js';
 
 export type AnyMethod = (this: unknown, ...args: unknown[]) => unknown;
 
@@ -14,6 +15,8 @@ export interface TransactionalMethod {
   readonly label: string;
   /** True where the class was decorated: results that are not asynchronous are left alone. */
   readonly byClass: boolean;
+  /** What it returns, as far as its declaration tells. */
+  readonly declaredKind: ResultKind | undefined;
 }
 
 const methods = new WeakMap<object, TransactionalMethod>();

@@ -2,6 +2,7 @@ import type { Subscribable } from 'rxjs';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import { takeOnAppearance } from './method-metadata.js';
 import { declareOwner } from './owning-application.js';
+import { declaredKind } from './result-kind.js';
 import { invokeTransactional } from './transactional-call.js';
 import { declareTransactional, transactionalMethod } from './transactional-method.js';
 import type { AnyMethod, TransactionalMethod } from './transactional-method.js';
@@ -38,7 +39,7 @@ export function Transactional(options: TransactionOptions = {}): TransactionalDe
   const declared = Object.freeze({ ...options });
   return ((target: object, key?: string | symbol, descriptor?: PropertyDescriptor) => {
     if (key === undefined) {
-      decorateClass(target as { prototype: object; name: string }, declared);
+      decorateClass((target as { prototype: object }).prototype, declared);
       return;
     }
     if (descriptor === undefined || typeof descriptor.value !== 'function') {
@@ -46,22 +47,19 @@ export function Transactional(options: TransactionOptions = {}): TransactionalDe
         `@Transactional() stands on ${nameOf(target)}.${String(key)}, which is no method. Put it on methods or classes; a function in a property needs TransactionManager.run().`,
       );
     }
-    descriptor.value = wrap(descriptor.value as AnyMethod, declared, nameOf(target), key, false);
+    descriptor.value = wrap(descriptor.value as AnyMethod, declared, target, key, false);
     if (typeof target !== 'function') declareOwner(target);
   }) as TransactionalDecorator;
 }
 
-function decorateClass(
-  { prototype, name }: { prototype: object; name: string },
-  options: TransactionOptions,
-): void {
+function decorateClass(prototype: object, options: TransactionOptions): void {
   for (const key of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, key);
     if (key === 'constructor' || typeof descriptor?.value !== 'function') continue;
     if (transactionalMethod(descriptor.value as object) !== undefined) continue;
     Object.defineProperty(prototype, key, {
       ...descriptor,
-      value: wrap(descriptor.value as AnyMethod, options, name, key, true),
+      value: wrap(descriptor.value as AnyMethod, options, prototype, key, true),
     });
   }
   declareOwner(prototype);
@@ -70,7 +68,7 @@ function decorateClass(
 function wrap(
   method: AnyMethod,
   options: TransactionOptions,
-  className: string,
+  target: object,
   key: string | symbol,
   byClass: boolean,
 ): AnyMethod {
@@ -79,8 +77,9 @@ function wrap(
   const declaration: TransactionalMethod = Object.freeze({
     options,
     original,
-    label: `${className}.${String(key)}`,
+    label: `${nameOf(target)}.${String(key)}`,
     byClass,
+    declaredKind: declaredKind(original, Reflect.getMetadata('design:returntype', target, key)),
   });
   const { wrapper } = {
     wrapper(this: unknown, ...args: unknown[]): unknown {
