@@ -61,6 +61,8 @@ export interface ColumnMapping {
   toParameter(value: unknown): unknown;
   /** The property value for what the driver read. */
   fromRow(raw: unknown): unknown;
+  /** The parameter, without the transformer, for what the driver read. */
+  rawToParameter(raw: unknown): unknown;
   /** The part of an identity key for a stored value, as read or as sent. */
   keyPart(stored: unknown): string | number;
   /** The parameter for the stored value of a snapshot, for keys and for checks on old values. */
@@ -118,6 +120,8 @@ export interface ColumnReference {
 
 /** Reads result rows of one layout; compiled once for a layout. */
 export interface RowReader {
+  /** Where each column stands in the row, by column index; -1 where it does not. */
+  readonly positions: readonly number[];
   /**
    * Writes a row into an entity and gives the snapshot. May use up the row.
    * @param base the entity's snapshot until now, whose values stay for columns that the row lacks; null for a new

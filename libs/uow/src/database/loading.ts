@@ -33,6 +33,8 @@ export interface EntityQuery {
 /** The port through which sessions turn TypeORM's find options into SQL; `typeorm/` implements it. */
 export interface EntityQueries {
   find(mapping: EntityMapping, options: object, lock: LockOptions | null): EntityQuery;
+  /** Relations named as paths or as TypeORM's tree, as paths, outer ones first. */
+  relationPaths(mapping: EntityMapping, relations: unknown): string[];
   /** A statement that gives one row with one number. */
   count(mapping: EntityMapping, options: object): Statement;
   /** A statement that gives one row with one boolean. */

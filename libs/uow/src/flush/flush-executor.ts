@@ -1,0 +1,121 @@
+import type { Statement, StatementResult } from '../database/statement.js';
+import { StaleDataError } from '../errors/flush-errors.js';
+import { KeyOfInsert } from './change-set.js';
+import type { Change } from './change-set.js';
+import type { DeleteStep, FlushPlan, FlushStep } from './flush-plan.js';
+import type { BoundStatement } from './sql/bound-statement.js';
+import { deleteStatement, lockStatement } from './sql/delete.js';
+import { insertStatements } from './sql/insert.js';
+import { staleRowsOf } from './sql/stale-marker.js';
+import { updateStatement } from './sql/update.js';
+
+/** A statement that can say what an error of the server means. */
+export interface ExplainedStatement extends Statement {
+  explain(driverError: Error): Error | null;
+}
+
+export interface ExecutorOptions {
+  /** False sends each statement by itself. */
+  readonly batching: boolean;
+  /** Told of rows that were to be deleted and were gone already. */
+  missed(step: DeleteStep, count: number): void;
+}
+
+/**
+ * Carries one plan out: gives the statements that can be sent now, takes their answers, until none is left.
+ * A batch ends where the next statement needs a key that only an answer will bring. It sends nothing itself,
+ * so that the last batch can travel with COMMIT.
+ */
+export class FlushExecutor {
+  readonly #steps: readonly FlushStep[];
+  readonly #options: ExecutorOptions;
+  #at = 0;
+  #sent: BoundStatement[] = [];
+
+  constructor(plan: FlushPlan, options: ExecutorOptions) {
+    this.#steps = plan.steps;
+    this.#options = options;
+  }
+
+  /** True when nothing is left to send. */
+  get isDone(): boolean {
+    return this.#at >= this.#steps.length;
+  }
+
+  /** The statements that go in the next round trip; settle them before asking again. */
+  next(): ExplainedStatement[] {
+    const batch: BoundStatement[] = [];
+    while (!this.isDone) {
+      const step = this.#steps[this.#at]!;
+      if (batch.length > 0 && (!this.#options.batching || !isReady(step))) break;
+      batch.push(...this.#bind(step));
+      this.#at++;
+    }
+    this.#sent = batch;
+    return batch.map(({ statement }) => ({ ...statement, explain: (error: Error) => this.explain(error) }));
+  }
+
+  /** Takes the answers to the last batch. */
+  settle(results: readonly StatementResult[]): void {
+    this.#sent.forEach((bound, at) => {
+      bound.settle(results[at]!);
+    });
+  }
+
+  /** What a failure of the last batch means, where it is one of the checks that the statements carry; else null. */
+  explain(error: unknown): Error | null {
+    const stale = staleRowsOf(error);
+    if (stale === null) return null;
+    const bound = this.#sent.find(({ id }) => id === stale.statementId);
+    const change = bound?.changes[(stale.ordinals[0] ?? 1) - 1];
+    return change === undefined ? null : staleDataError(change, stale.ordinals.length, error);
+  }
+
+  #bind(step: FlushStep): BoundStatement[] {
+    switch (step.kind) {
+      case 'insert':
+        return insertStatements(step);
+      case 'update':
+        return [updateStatement(step)];
+      case 'delete':
+        return [deleteStatement(step, this.#options.missed)];
+      case 'lock':
+        return [lockStatement(step)];
+    }
+  }
+}
+
+/** False while the step needs a key that the database has not given yet. */
+function isReady(step: FlushStep): boolean {
+  if (step.kind === 'lock') return step.keys.every((key) => key.every(isKnown));
+  return step.changes.every((change) => {
+    if (change.kind === 'delete') return change.key.every(isKnown);
+    return change.values.every(isKnown) && (change.kind === 'insert' || change.key.every(isKnown));
+  });
+}
+
+function isKnown(value: unknown): boolean {
+  return !(value instanceof KeyOfInsert) || value.value() !== undefined;
+}
+
+function staleDataError(change: Change, count: number, cause: unknown): StaleDataError {
+  const { mapping } = change;
+  const parts = change.kind === 'insert' ? [] : change.key;
+  const key = Object.fromEntries(mapping.keyColumns.map((column, at) => [column.path, parts[at]]));
+  const shown = Object.entries(key)
+    .map(([path, value]) => `${path} ${String(value)}`)
+    .join(', ');
+  const expected = change.kind === 'insert' ? undefined : change.guard.version;
+  const others = count > 1 ? ` (and ${count - 1}${count === 10 ? ' or more' : ''} other rows)` : '';
+  const because =
+    expected !== undefined
+      ? `expected version ${String(expected)}, and found the row changed or gone`
+      : 'the row was changed or deleted by somebody else since it was read';
+  return new StaleDataError(
+    `${change.kind === 'delete' ? 'DELETE' : 'UPDATE'} of ${mapping.name} with ${shown}${others}: ${because}. Roll back, read it again and repeat, or lock it before changing it ({ lock: 'update' }).`,
+    mapping.name,
+    key,
+    expected,
+    { cause },
+  );
+}

@@ -1,0 +1,243 @@
+import type { ColumnMapping } from '../database/entity-mapping.js';
+import { CircularDependencyError } from '../errors/flush-errors.js';
+import { InsertChange, KeyOfInsert, SqlExpression, UpdateChange } from './change-set.js';
+import type { Change, DeleteChange } from './change-set.js';
+import type { DeleteStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
+import type { TableOrder } from './table-order.js';
+import { dependencyGroups, levels } from './topological-sort.js';
+
+/**
+ * Puts the changes of one flush in order and into as few statements as there are tables and shapes: for each
+ * table, parents first, inserts and then updates; deletes last, children first. Pure: reads no object,
+ * sends nothing.
+ */
+export function planFlush(changes: readonly Change[], order: TableOrder): FlushPlan {
+  const inserts: InsertChange[] = [];
+  const updates: UpdateChange[] = [];
+  const deletes: DeleteChange[] = [];
+  for (const change of changes) {
+    if (change.kind === 'insert') inserts.push(change);
+    else if (change.kind === 'update') updates.push(change);
+    else deletes.push(change);
+  }
+
+  const steps: FlushStep[] = [];
+  const stages = stagesOf([...inserts, ...updates], order);
+  for (const stage of stages) {
+    const afterwards = planInserts(stage.inserts, stage.isCircle, order, steps);
+    planUpdates(stage.updates, deletes, order, steps);
+    if (afterwards.length > 0) planUpdates(afterwards, [], order, steps);
+  }
+  planDeletes(deletes, updates, order, steps);
+  return { steps };
+}
+
+interface Stage {
+  readonly rank: number;
+  readonly isCircle: boolean;
+  readonly inserts: InsertChange[];
+  readonly updates: UpdateChange[];
+}
+
+/** One stage for each table, one for each circle of tables. */
+function stagesOf(changes: readonly (InsertChange | UpdateChange)[], order: TableOrder): Stage[] {
+  const stages = new Map<string, Stage>();
+  for (const change of changes) {
+    const circle = order.circle(change.mapping);
+    const name = circle === -1 ? change.mapping.table : `circle ${circle}`;
+    let stage = stages.get(name);
+    if (stage === undefined) {
+      stage = { rank: order.rank(change.mapping), isCircle: circle !== -1, inserts: [], updates: [] };
+      stages.set(name, stage);
+    }
+    if (change.kind === 'insert') stage.inserts.push(change);
+    else stage.updates.push(change);
+  }
+  return [...stages.values()].sort((a, b) => a.rank - b.rank);
+}
+
+/** Adds the insert steps; gives the updates that set foreign keys which had to be left out to break a circle. */
+function planInserts(
+  inserts: readonly InsertChange[],
+  isCircle: boolean,
+  order: TableOrder,
+  steps: FlushStep[],
+): UpdateChange[] {
+  if (inserts.length === 0) return [];
+  if (!isCircle) {
+    pushInserts(inserts, 'new rows', steps);
+    return [];
+  }
+  const positions = new Map(inserts.map((insert, at) => [insert, at]));
+  const afterwards = breakCircles(inserts, positions);
+  const level = levels(inserts.length, (at) => neededBy(inserts[at]!, positions)) ?? [];
+  const depth = Math.max(0, ...level);
+  for (let at = 0; at <= depth; at++) {
+    const rows = inserts.filter((_, index) => (level[index] ?? 0) === at);
+    rows.sort((a, b) => order.rank(a.mapping) - order.rank(b.mapping));
+    pushInserts(rows, at === 0 ? 'new rows' : `new rows, level ${at + 1} of those that refer to each other`, steps);
+  }
+  return afterwards;
+}
+
+/** Positions of the rows whose keys a row holds. A row that refers to itself with a known key needs nothing. */
+function neededBy(insert: InsertChange, positions: ReadonlyMap<InsertChange, number>): number[] {
+  const needed: number[] = [];
+  for (const value of insert.values) {
+    if (!(value instanceof KeyOfInsert)) continue;
+    const at = positions.get(value.insert);
+    if (at === undefined || (value.insert === insert && value.value() !== undefined)) continue;
+    needed.push(at);
+  }
+  return needed;
+}
+
+/** Leaves nullable foreign keys out of inserts until no circle is left, and sets them by updates afterwards. */
+function breakCircles(inserts: readonly InsertChange[], positions: ReadonlyMap<InsertChange, number>): UpdateChange[] {
+  const afterwards: UpdateChange[] = [];
+  for (;;) {
+    const circle = dependencyGroups(inserts.length, (at) => neededBy(inserts[at]!, positions)).find(
+      (group) => group.length > 1 || neededBy(inserts[group[0]!]!, positions).includes(group[0]!),
+    );
+    if (circle === undefined) return afterwards;
+    const members = new Set(circle.map((at) => inserts[at]!));
+    const broken = breakOne(members);
+    if (broken === null) {
+      const names = [...new Set([...members].map((member) => member.mapping.name))];
+      throw new CircularDependencyError(
+        `New rows of ${names.join(' and ')} refer to each other in a circle, and no foreign key in it may be null. Make one of them nullable, or add the rows in two flushes.`,
+      );
+    }
+    afterwards.push(broken);
+  }
+}
+
+function breakOne(members: ReadonlySet<InsertChange>): UpdateChange | null {
+  for (const member of members) {
+    for (const column of member.mapping.columns) {
+      const value = member.values[column.index];
+      if (!(value instanceof KeyOfInsert) || !members.has(value.insert) || !column.nullable || column.isKey) continue;
+      member.values[column.index] = null;
+      const key = member.mapping.keyColumns.map((keyColumn) => {
+        const part = member.values[keyColumn.index];
+        return part === undefined ? new KeyOfInsert(member, keyColumn) : part;
+      });
+      return new UpdateChange(member.mapping, null, key, [column], [value], {
+        columns: [],
+        values: [],
+        isLocked: true,
+        mustExist: true,
+      });
+    }
+  }
+  return null;
+}
+
+/** Rows of one shape share a statement; within it the order of `add` stays. */
+function pushInserts(inserts: readonly InsertChange[], reason: string, steps: FlushStep[]): void {
+  for (const changes of groupBy(inserts, insertShape).values()) {
+    const step: InsertStep = { kind: 'insert', mapping: changes[0]!.mapping, changes, reason };
+    steps.push(step);
+  }
+}
+
+function insertShape(insert: InsertChange): string {
+  let shape = `${insert.mapping.name}/`;
+  for (const value of insert.values) {
+    shape += value === undefined ? '0' : value instanceof SqlExpression ? `(${value.sql})` : '1';
+  }
+  return shape;
+}
+
+function planUpdates(
+  updates: readonly UpdateChange[],
+  deletes: readonly DeleteChange[],
+  order: TableOrder,
+  steps: FlushStep[],
+): void {
+  const tables = groupBy(updates, (update) => update.mapping.table);
+  const ordered = [...tables.values()].sort((a, b) => order.rank(a[0]!.mapping) - order.rank(b[0]!.mapping));
+  for (const rows of ordered) {
+    const shapes = [...groupBy(rows, updateShape).values()];
+    const toDelete = deletes.filter((change) => change.mapping.table === rows[0]!.mapping.table);
+    const unlocked = [...rows, ...toDelete].filter((change) => !change.guard.isLocked);
+    const needsLockStep = unlocked.length > 1 && (shapes.length > 1 || toDelete.length > 0);
+    if (needsLockStep) {
+      const { mapping } = rows[0]!;
+      steps.push({
+        kind: 'lock',
+        mapping,
+        keys: unlocked.map((change) => change.key),
+        reason: 'rows that several statements write, locked in key order first',
+      });
+    }
+    for (const changes of shapes) {
+      const step: UpdateStep = {
+        kind: 'update',
+        mapping: changes[0]!.mapping,
+        changes,
+        locks: !needsLockStep && changes.length > 1 && changes.some((change) => !change.guard.isLocked),
+        reason: `changed ${changes[0]!.columns.map((column) => column.path).join(', ')}`,
+      };
+      steps.push(step);
+    }
+  }
+}
+
+function updateShape(update: UpdateChange): string {
+  const { guard } = update;
+  return [
+    update.mapping.name,
+    update.columns
+      .map((column, at) => {
+        const value = update.values[at];
+        return value instanceof SqlExpression ? `${column.index}(${value.sql})` : column.index;
+      })
+      .join(),
+    guard.columns.map((column) => column.index).join(),
+    guard.version === undefined ? '' : 'v',
+    guard.mustExist ? 'e' : '',
+  ].join('/');
+}
+
+function planDeletes(
+  deletes: readonly DeleteChange[],
+  updates: readonly UpdateChange[],
+  order: TableOrder,
+  steps: FlushStep[],
+): void {
+  const groups = [...groupBy(deletes, deleteShape).values()];
+  groups.sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
+  for (const changes of groups) {
+    const { mapping } = changes[0]!;
+    const lockedBefore = updates.some((update) => update.mapping.table === mapping.table);
+    const step: DeleteStep = {
+      kind: 'delete',
+      mapping,
+      changes,
+      locks: !lockedBefore && changes.length > 1 && changes.some((change) => !change.guard.isLocked),
+      reason: 'deleted',
+    };
+    steps.push(step);
+  }
+}
+
+function deleteShape({ mapping, guard }: DeleteChange): string {
+  return [
+    mapping.table,
+    guard.columns.map((column: ColumnMapping) => column.index).join(),
+    guard.version === undefined ? '' : 'v',
+    guard.mustExist ? 'e' : '',
+  ].join('/');
+}
+
+function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const name = key(item);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [item]);
+    else group.push(item);
+  }
+  return groups;
+}

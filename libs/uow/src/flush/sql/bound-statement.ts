@@ -1,0 +1,13 @@
+import type { Statement, StatementResult } from '../../database/statement.js';
+import type { Change } from '../change-set.js';
+
+/** A statement of a flush with its parameters, and what to do with its answer. */
+export interface BoundStatement {
+  readonly statement: Statement;
+  /** Number of the text, as a stale marker names it. */
+  readonly id: number;
+  /** The rows it writes, in the order of the ordinals that a stale marker names. */
+  readonly changes: readonly Change[];
+  /** Takes generated values and counts from the answer. */
+  settle(result: StatementResult): void;
+}

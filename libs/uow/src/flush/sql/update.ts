@@ -1,0 +1,192 @@
+import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
+import { SqlExpression, resolved } from '../change-set.js';
+import type { UpdateChange } from '../change-set.js';
+import type { UpdateStep } from '../flush-plan.js';
+import { arrayParameter } from './array-parameter.js';
+import type { BoundStatement } from './bound-statement.js';
+import { arrayRows } from './insert.js';
+import { failWith } from './stale-marker.js';
+import { textOf } from './statement-text.js';
+
+/**
+ * UPDATE for all rows of a step, with their checks inside: a row that is not as expected makes the statement
+ * itself fail. Rows not locked yet are locked in key order first, by an ordered CTE (sorted parameters alone
+ * do not keep the order).
+ */
+export function updateStatement(step: UpdateStep): BoundStatement {
+  const { mapping, changes } = step;
+  return changes.length === 1 ? updateOne(mapping, changes[0]!) : updateMany(mapping, changes, step.locks);
+}
+
+/** The version column counts up and update dates are set by every update that does not set them itself. */
+function automaticColumns(mapping: EntityMapping, change: UpdateChange): ColumnMapping[] {
+  const automatic: ColumnMapping[] = [];
+  const { version, updateDate } = mapping;
+  if (change.subject === null) return automatic;
+  if (version !== null && change.guard.version !== undefined && !change.columns.includes(version))
+    automatic.push(version);
+  if (updateDate !== null && !change.columns.includes(updateDate)) automatic.push(updateDate);
+  return automatic;
+}
+
+function automaticSql(column: ColumnMapping, alias: string): string {
+  return column.role === 'version' ? `${column.sql} = ${alias}.${column.sql} + 1` : `${column.sql} = CURRENT_TIMESTAMP`;
+}
+
+/** Columns whose new values only the database knows. */
+function answeredColumns(change: UpdateChange, automatic: readonly ColumnMapping[]): ColumnMapping[] {
+  return [...automatic, ...change.columns.filter((_, at) => change.values[at] instanceof SqlExpression)];
+}
+
+function updateOne(mapping: EntityMapping, change: UpdateChange): BoundStatement {
+  const { guard } = change;
+  const automatic = automaticColumns(mapping, change);
+  const answered = answeredColumns(change, automatic);
+  const values: unknown[] = [];
+  for (const value of change.values) if (!(value instanceof SqlExpression)) values.push(resolved(value));
+  for (const part of change.key) values.push(resolved(part));
+  if (guard.version !== undefined) values.push(guard.version);
+  values.push(...guard.values);
+  const { id, text } = textOf(mapping, `u1/${shapeOf(change, automatic)}`, (number) => {
+    let parameter = 0;
+    const sets = change.columns.map((column, at) => {
+      const value = change.values[at];
+      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : `$${++parameter}`}`;
+    });
+    sets.push(...automatic.map((column) => automaticSql(column, 't')));
+    const conditions = mapping.keyColumns.map((column) => `t.${column.sql} = $${++parameter}`);
+    if (guard.version !== undefined) conditions.push(`t.${mapping.version!.sql} = $${++parameter}`);
+    conditions.push(...guard.columns.map((column) => column.unchangedSql(`t.${column.sql}`, `$${++parameter}`)));
+    const update = `UPDATE ${mapping.table} AS t SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')}`;
+    const returning = answered.map((column) => `t.${column.sql}`).join(', ');
+    if (!guard.mustExist) return `${update}${answered.length === 0 ? '' : ` RETURNING ${returning}`}`;
+    // The count keeps the planner from evaluating the failing cast before there is anything to fail.
+    const fails = `CASE WHEN c.n = 0 THEN ${failWith(number, '(c.n + 1)')} END`;
+    return (
+      `WITH u AS (${update} RETURNING ${answered.length === 0 ? '1' : returning}) ` +
+      `SELECT ${[fails, ...answered.map((column) => `u.${column.sql}`)].join(', ')} FROM (SELECT count(*) AS n FROM u) AS c LEFT JOIN u ON true`
+    );
+  });
+  return {
+    id,
+    changes: [change],
+    statement: arrayRows(text, values),
+    settle(result) {
+      const row = result.rows[0] as unknown[] | undefined;
+      const from = guard.mustExist ? 1 : 0;
+      if (row !== undefined) answered.forEach((column, at) => (change.returned[column.index] = row[from + at]));
+      change.isDone = true;
+    },
+  };
+}
+
+function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], locks: boolean): BoundStatement {
+  const first = changes[0]!;
+  const { guard } = first;
+  const automatic = automaticColumns(mapping, first);
+  const answered = answeredColumns(first, automatic);
+  const keys = mapping.keyColumns;
+  const version = guard.version === undefined ? null : mapping.version;
+
+  const values: unknown[] = keys.map((column, at) =>
+    arrayParameter(
+      column,
+      changes.map((change) => resolved(change.key[at])),
+    ),
+  );
+  first.columns.forEach((column, at) => {
+    if (first.values[at] instanceof SqlExpression) return;
+    values.push(
+      arrayParameter(
+        column,
+        changes.map((change) => resolved(change.values[at])),
+      ),
+    );
+  });
+  if (version !== null) {
+    values.push(
+      arrayParameter(
+        version,
+        changes.map((change) => change.guard.version),
+      ),
+    );
+  }
+  guard.columns.forEach((column, at) => {
+    values.push(
+      arrayParameter(
+        column,
+        changes.map((change) => change.guard.values[at]),
+      ),
+    );
+  });
+
+  const { id, text } = textOf(mapping, `un/${locks ? 'l' : ''}/${shapeOf(first, automatic)}`, (number) => {
+    const arrays: string[] = [];
+    const aliases: string[] = [];
+    const bring = (alias: string, column: ColumnMapping): string => {
+      arrays.push(`$${arrays.length + 1}::${column.arrayType}[]`);
+      aliases.push(alias);
+      return column.castsElement ? `v.${alias}::${column.type}` : `v.${alias}`;
+    };
+    const same = keys.map((column, at) => `t.${column.sql} = ${bring(`k${at}`, column)}`).join(' AND ');
+    const sets = first.columns.map((column, at) => {
+      const value = first.values[at];
+      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : bring(`s${at}`, column)}`;
+    });
+    sets.push(...automatic.map((column) => automaticSql(column, 't')));
+    const checks: string[] = [];
+    if (version !== null) checks.push(`t.${version.sql} = ${bring('w', version)}`);
+    guard.columns.forEach((column, at) => {
+      // The check casts by itself, with the column's precision.
+      bring(`o${at}`, column);
+      checks.push(column.unchangedSql(`t.${column.sql}`, `v.o${at}`));
+    });
+    const where = [same, ...checks].join(' AND ');
+    const source = `unnest(${arrays.join(', ')}) WITH ORDINALITY AS v(${[...aliases, 'n'].join(', ')})`;
+    const order = keys.map((column) => `t.${column.sql}`).join(', ');
+    const strength = first.columns.some((column) => column.isKey) ? 'UPDATE' : 'NO KEY UPDATE';
+    const lock = locks
+      ? `, l AS MATERIALIZED (SELECT v.n FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR ${strength} OF t)`
+      : '';
+    const from = locks ? 'v JOIN l ON l.n = v.n' : 'v';
+    const returning = ['v.n', ...answered.map((column) => `t.${column.sql}`)].join(', ');
+    const missing = `(SELECT coalesce(string_agg(m.n::text, ','), '') FROM (SELECT v.n FROM v WHERE NOT EXISTS (SELECT FROM u WHERE u.n = v.n) ORDER BY v.n LIMIT 10) AS m)`;
+    const fails = guard.mustExist
+      ? `CASE WHEN c.n <> cardinality($1::${keys[0]!.arrayType}[]) THEN ${failWith(number, missing)} END`
+      : 'NULL';
+    const answer =
+      answered.length === 0
+        ? `SELECT ${fails} FROM (SELECT count(*) AS n FROM u) AS c`
+        : `SELECT ${fails}, u.* FROM (SELECT count(*) AS n FROM u) AS c LEFT JOIN u ON true`;
+    return (
+      `WITH v AS MATERIALIZED (SELECT * FROM ${source})${lock}, ` +
+      `u AS (UPDATE ${mapping.table} AS t SET ${sets.join(', ')} FROM ${from} WHERE ${where} RETURNING ${returning}) ${answer}`
+    );
+  });
+  return {
+    id,
+    changes,
+    statement: arrayRows(text, values),
+    settle(result) {
+      if (answered.length > 0) {
+        for (const row of result.rows as unknown[][]) {
+          if (row[1] === null) continue;
+          const change = changes[Number(row[1]) - 1]!;
+          for (let at = 0; at < answered.length; at++) change.returned[answered[at]!.index] = row[2 + at];
+        }
+      }
+      for (const change of changes) change.isDone = true;
+    },
+  };
+}
+
+function shapeOf(change: UpdateChange, automatic: readonly ColumnMapping[]): string {
+  const { guard } = change;
+  const columns = change.columns.map((column, at) => {
+    const value = change.values[at];
+    return value instanceof SqlExpression ? `${column.index}(${value.sql})` : column.index;
+  });
+  return `${columns.join()}/${automatic.length}/${guard.version === undefined ? '' : 'v'}/${guard.columns
+    .map((column) => column.index)
+    .join()}/${guard.mustExist ? 'e' : ''}`;
+}

@@ -1,0 +1,357 @@
+import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
+import { FlushError, RelationConflictError } from '../errors/flush-errors.js';
+import { DeleteChange, InsertChange, KeyOfInsert, SqlExpression, UpdateChange } from '../flush/change-set.js';
+import type { Change, RowGuard } from '../flush/change-set.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { effectiveIsolation } from '../transaction/transaction-definition.js';
+import { stateOf } from './instance-state.js';
+import type { InstanceState, RelationSnapshot } from './instance-state.js';
+import { collectRelationChanges } from './relation-changes.js';
+import type { Claim, RelationChanges } from './relation-changes.js';
+import { RowPicture } from './row-picture.js';
+import { describe } from './unit-of-work.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+/** The changes of one flush, and the pictures of the objects that they belong to. */
+export interface CollectedChanges {
+  readonly changes: readonly Change[];
+  readonly pictures: readonly RowPicture[];
+}
+
+/**
+ * Finds what a flush has to write, in one synchronous step: new objects, deleted ones, and the net changes of
+ * the others. It takes parameters and frozen copies, so that the flush itself never looks at an object again.
+ */
+export class ChangeCollector {
+  readonly #unit: UnitOfWork;
+  readonly #transaction: PhysicalTransaction;
+  readonly #seesOneSnapshot: boolean;
+  readonly #inserts = new Map<InstanceState, InsertChange>();
+  readonly #pictures: RowPicture[] = [];
+  readonly #changes: Change[] = [];
+  #relations: RelationChanges = { claims: new Map(), links: [] };
+
+  constructor(unit: UnitOfWork, transaction: PhysicalTransaction) {
+    this.#unit = unit;
+    this.#transaction = transaction;
+    this.#seesOneSnapshot =
+      effectiveIsolation(transaction.definition.isolation ?? transaction.database.options.isolation) !==
+      'READ COMMITTED';
+  }
+
+  collect(): CollectedChanges {
+    const unit = this.#unit;
+    unit.cascade();
+    this.#relations = collectRelationChanges(unit);
+    // A new row must be known before anything that refers to it is looked at.
+    const news: [RowPicture, InsertChange][] = [];
+    for (const state of unit.pending) {
+      const picture = new RowPicture(state);
+      const insert = new InsertChange(state.mapping, picture, new Array<unknown>(state.mapping.columns.length));
+      this.#inserts.set(state, insert);
+      news.push([picture, insert]);
+    }
+    for (const [picture, insert] of news) this.#fillInsert(picture, insert);
+    unit.identity.forEach((state) => {
+      if (state.isMarkedDeleted) this.#delete(state);
+      else this.#update(state);
+    });
+    this.#link();
+    return { changes: this.#changes, pictures: this.#pictures };
+  }
+
+  // ── new rows ──────────────────────────────────────────────────────────────────────────────────────────
+
+  #fillInsert(picture: RowPicture, insert: InsertChange): void {
+    const { entity, mapping } = picture.state;
+    for (const column of mapping.columns) {
+      if (column.role === 'discriminator') {
+        insert.values[column.index] = mapping.discriminatorValue ?? undefined;
+        continue;
+      }
+      if (!column.insertable || !column.isProperty) continue;
+      const value = column.get(entity);
+      if (value === undefined) {
+        // The property gets it with the generated values, once the row is there.
+        if (column.role === 'version') insert.values[column.index] = 1;
+        continue;
+      }
+      this.#take(column, value, picture, insert.values, column.index);
+    }
+    for (const relation of mapping.relations) {
+      if (!relation.isOwningToOne) continue;
+      const decision = this.#decide(picture.state, relation);
+      if (decision === null) continue;
+      this.#noteSet(picture, relation, decision);
+      relation.joinColumns.forEach((column, at) => {
+        const value = decision.values[at];
+        insert.values[column.index] = value;
+        picture.frozen[column.index] = undefined;
+      });
+    }
+    picture.change = insert;
+    picture.relations = pictureOfRelations(picture.state, null);
+    this.#pictures.push(picture);
+    this.#changes.push(insert);
+  }
+
+  #take(column: ColumnMapping, value: unknown, picture: RowPicture, values: unknown[], at: number): void {
+    if (typeof value === 'function') {
+      values[at] = new SqlExpression(String((value as () => unknown)()));
+      return;
+    }
+    values[at] = column.isPlain ? value : column.toParameter(value);
+    picture.frozen[column.index] = column.freeze(value);
+  }
+
+  // ── changed rows ──────────────────────────────────────────────────────────────────────────────────────
+
+  #update(state: InstanceState): void {
+    const { entity, mapping } = state;
+    const snapshot = state.snapshot!;
+    let picture: RowPicture | null = null;
+    let changed: Map<ColumnMapping, unknown> | null = null;
+    if (mapping.isChanged(entity, snapshot)) {
+      picture = new RowPicture(state);
+      changed = new Map();
+      const values: unknown[] = [];
+      for (const column of mapping.columns) {
+        if (!column.isProperty || !column.updatable || column.role === 'discriminator') continue;
+        const value = column.get(entity);
+        if (value === undefined) continue;
+        const frozen = snapshot[column.index];
+        if (value === frozen || (frozen !== undefined && column.same(value, frozen))) continue;
+        this.#take(column, value, picture, values, 0);
+        changed.set(column, values[0]);
+      }
+    }
+    const claimed = this.#relations.claims.get(entity);
+    const relations = mapping.relations.length === 0 ? null : pictureOfRelations(state, state.relations);
+    if (claimed !== undefined || relations !== null || changed !== null) {
+      for (const relation of mapping.relations) {
+        if (!relation.isOwningToOne) continue;
+        const decision = this.#decide(state, relation);
+        if (decision === null) continue;
+        picture ??= new RowPicture(state);
+        changed ??= new Map();
+        this.#noteSet(picture, relation, decision);
+        for (let at = 0; at < relation.joinColumns.length; at++) {
+          const column = relation.joinColumns[at]!;
+          const value = decision.values[at];
+          picture.frozen[column.index] = undefined;
+          if (sameStored(column, value, snapshot)) changed.delete(column);
+          else changed.set(column, value);
+        }
+      }
+    }
+    if (picture === null) {
+      if (relations === null) return;
+      picture = new RowPicture(state);
+    }
+    picture.relations = relations;
+    this.#pictures.push(picture);
+    if (changed === null || changed.size === 0) return;
+    const columns = [...changed.keys()].sort((a, b) => a.index - b.index);
+    picture.change = new UpdateChange(
+      mapping,
+      picture,
+      mapping.keyColumns.map((column) => column.storedParameter(snapshot)),
+      columns,
+      columns.map((column) => changed.get(column)),
+      this.#guard(state, columns, mapping.confirmRows),
+    );
+    this.#changes.push(picture.change);
+  }
+
+  #delete(state: InstanceState): void {
+    const { mapping } = state;
+    const picture = new RowPicture(state);
+    picture.change = new DeleteChange(
+      mapping,
+      picture,
+      mapping.keyColumns.map((column) => column.storedParameter(state.snapshot!)),
+      this.#guard(state, [], mapping.version !== null && mapping.confirmRows),
+    );
+    this.#pictures.push(picture);
+    this.#changes.push(picture.change);
+  }
+
+  /** What must still hold of the row: its version, else the old values of what changes, unless nobody else can have changed it. */
+  #guard(state: InstanceState, columns: readonly ColumnMapping[], mustExist: boolean): RowGuard {
+    const { mapping } = state;
+    const snapshot = state.snapshot!;
+    const isLocked = state.lockedIn === this.#transaction;
+    const expected = mapping.version === null ? undefined : mapping.version.storedParameter(snapshot);
+    const version = expected === undefined || expected === null ? undefined : expected;
+    const isSafe =
+      state.trustedIn === this.#transaction || (this.#seesOneSnapshot && state.seenIn === this.#transaction);
+    const checked =
+      version !== undefined || isSafe || !mapping.staleCheck
+        ? []
+        : columns.filter((column) => snapshot[column.index] !== undefined);
+    return {
+      ...(version === undefined ? {} : { version }),
+      columns: checked,
+      values: checked.map((column) => column.storedParameter(snapshot)),
+      isLocked,
+      mustExist,
+    };
+  }
+
+  // ── foreign keys ──────────────────────────────────────────────────────────────────────────────────────
+
+  /** What an owning relation's foreign key becomes; null where nothing says that it changes. */
+  #decide(state: InstanceState, relation: RelationMapping): Decision | null {
+    const { entity } = state;
+    const value = relation.get(entity) as object | null | undefined;
+    const seen = state.relations?.[relation.index];
+    const isSet = value !== undefined && (seen === undefined || (!seen.isToMany && seen.related !== value));
+    const own: Decision | null = isSet
+      ? { related: value, values: this.#keyOf(state, relation, value), isOwn: true }
+      : null;
+
+    let claim: Claim | null = null;
+    for (const one of this.#relations.claims.get(entity) ?? []) {
+      if (one.relation !== relation) continue;
+      if (one.parent === null) claim ??= one;
+      else if (claim?.parent != null && claim.parent !== one.parent) {
+        throw this.#conflict(state, relation, `${one.via.source.name}.${one.via.path} of two objects hold it`);
+      } else claim = one;
+    }
+    if (claim === null) return own;
+    if (claim.parent === null) {
+      // Taken out of a collection; if it was put elsewhere, or is to be deleted, that decides.
+      if (own !== null || stateOf(claim.formerParent!)?.isMarkedDeleted === true) return own;
+      if (state.state === 'pending' && relation.get(entity) === undefined) return null;
+      return { related: null, values: relation.joinColumns.map(() => null), isOwn: false };
+    }
+    if (own !== null && own.related !== claim.parent) {
+      if (state.state === 'pending' && own.related === null) {
+        return { related: claim.parent, values: this.#keyOf(state, relation, claim.parent), isOwn: false };
+      }
+      throw this.#conflict(
+        state,
+        relation,
+        `its own ${relation.path} says otherwise than ${claim.via.source.name}.${claim.via.path}`,
+      );
+    }
+    return own ?? { related: claim.parent, values: this.#keyOf(state, relation, claim.parent), isOwn: false };
+  }
+
+  #conflict(state: InstanceState, relation: RelationMapping, why: string): RelationConflictError {
+    return new RelationConflictError(
+      `${describe(state)}: both sides of ${relation.source.name}.${relation.path} were changed, and ${why}. Change one side only, or both to the same.`,
+    );
+  }
+
+  /** The parameters of a foreign key that refers to an object. */
+  #keyOf(state: InstanceState, relation: RelationMapping, related: object | null): unknown[] {
+    if (related === null) return relation.joinColumns.map(() => null);
+    const target = stateOf(related);
+    return relation.referencedColumns.map((column) => {
+      const value = this.#storedKey(target, column, related);
+      if (value === undefined || value === null) {
+        throw new FlushError(
+          `${describe(state)}: ${relation.path} refers to ${relation.target.name}, whose ${column.path} is not known. Add that object to the session, or give it its key.`,
+        );
+      }
+      return value;
+    });
+  }
+
+  #storedKey(state: InstanceState | undefined, column: ColumnMapping, related: object): unknown {
+    if (state !== undefined) {
+      const insert = this.#inserts.get(state);
+      if (insert !== undefined) {
+        const own = column.isProperty ? column.get(related) : undefined;
+        return own === undefined || own === null ? new KeyOfInsert(insert, column) : column.toParameter(own);
+      }
+      if (state.snapshot !== null) {
+        const current = column.isKey || !column.isProperty ? undefined : column.get(related);
+        return current === undefined ? column.storedParameter(state.snapshot) : column.toParameter(current);
+      }
+    }
+    const value = column.get(related);
+    return value === undefined || value === null ? value : column.toParameter(value);
+  }
+
+  #noteSet(picture: RowPicture, relation: RelationMapping, decision: Decision): void {
+    picture.sets.push({ relation, related: decision.related });
+  }
+
+  // ── join tables ───────────────────────────────────────────────────────────────────────────────────────
+
+  #link(): void {
+    for (const { relation, source, target, kind } of this.#relations.links) {
+      const junction = relation.junction!;
+      const values = new Array<unknown>(junction.columns.length);
+      const sourceState = stateOf(source);
+      const targetState = stateOf(target);
+      const isGone = sourceState?.isMarkedDeleted === true || targetState?.isMarkedDeleted === true;
+      if (isGone && kind === 'insert') continue;
+      for (const { column, referenced } of relation.junctionSource) {
+        values[column.index] = this.#storedKey(sourceState, referenced, source);
+      }
+      for (const { column, referenced } of relation.junctionTarget) {
+        values[column.index] = this.#storedKey(targetState, referenced, target);
+      }
+      if (kind === 'insert') {
+        this.#changes.push(new InsertChange(junction, null, values));
+        continue;
+      }
+      const key = junction.keyColumns.map((column) => values[column.index]);
+      if (key.some((part) => part === undefined || part === null || part instanceof KeyOfInsert)) continue;
+      this.#changes.push(
+        new DeleteChange(junction, null, key, { columns: [], values: [], isLocked: false, mustExist: false }),
+      );
+    }
+  }
+}
+
+/** What becomes of a to-one relation. */
+interface Decision {
+  readonly related: object | null;
+  readonly values: unknown[];
+  /** True where the object's own property says so. */
+  readonly isOwn: boolean;
+}
+
+function sameStored(column: ColumnMapping, value: unknown, snapshot: readonly unknown[]): boolean {
+  if (value instanceof KeyOfInsert || snapshot[column.index] === undefined) return false;
+  const stored = column.storedParameter(snapshot);
+  if (value === stored) return true;
+  if (value === null || stored === null || stored === undefined) return false;
+  return column.keyPart(value) === column.keyPart(stored);
+}
+
+/** The relations as they are now; null where they are as last seen. */
+function pictureOfRelations(
+  state: InstanceState,
+  seen: readonly (RelationSnapshot | undefined)[] | null,
+): (RelationSnapshot | undefined)[] | null {
+  const { entity, mapping } = state;
+  let picture: (RelationSnapshot | undefined)[] | null = null;
+  for (const relation of mapping.relations) {
+    const value = relation.get(entity);
+    if (value === undefined) continue;
+    const last = seen?.[relation.index];
+    if (last !== undefined && isSame(last, value)) continue;
+    picture ??= seen === null ? [] : [...seen];
+    picture[relation.index] = snapshotOfRelation(relation, value);
+  }
+  return picture;
+}
+
+function isSame(seen: RelationSnapshot, value: unknown): boolean {
+  if (!seen.isToMany) return seen.related === value;
+  if (seen.array !== value || seen.items.length !== seen.array.length) return false;
+  for (let at = 0; at < seen.items.length; at++) if (seen.items[at] !== seen.array[at]) return false;
+  return true;
+}
+
+/** A relation's value as a snapshot keeps it. */
+export function snapshotOfRelation(relation: RelationMapping, value: unknown): RelationSnapshot {
+  return relation.isToMany
+    ? { isToMany: true, array: value as object[], items: [...(value as object[])] }
+    : { isToMany: false, related: value as object | null };
+}

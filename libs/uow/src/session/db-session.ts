@@ -1,0 +1,449 @@
+import type { FindManyOptions, FindOneOptions, ObjectLiteral } from 'typeorm';
+import { EntityNotFoundError } from '../errors/session-errors.js';
+import type { TransactionOptions } from '../transaction/transaction-definition.js';
+import { changesOf } from './inspect.js';
+import type { Inspection, ValueChange } from './inspect.js';
+import type { ReadOptions } from './reader.js';
+import type { Session } from './session.js';
+import type { SessionEventName, SessionListener } from './session-events.js';
+import { SessionTransaction } from './session-transaction.js';
+
+/** A class, an `EntitySchema`, or the name of one. */
+export type EntityClass<T> =
+  | (abstract new (...args: never[]) => T)
+  | { readonly options: { readonly name: string }; readonly '@instanceof'?: symbol }
+  | string;
+
+/** `find` options: TypeORM's, with the session's locks in place of TypeORM's. */
+export type SessionFindOptions<T> = Omit<FindManyOptions<T & ObjectLiteral>, 'lock' | 'transaction' | 'cache'> &
+  ReadOptions;
+export type SessionFindOneOptions<T> = Omit<FindOneOptions<T & ObjectLiteral>, 'lock' | 'transaction' | 'cache'> &
+  ReadOptions;
+
+/** What `execute` and `sql` take. */
+export interface ExecuteOptions {
+  /** True for SQL that only reads: it begins no transaction by itself. */
+  readonly readOnly?: boolean;
+}
+
+/** Rows of a statement, with what the server said beside them. */
+export type SqlRows<T> = T[] & { readonly rowCount: number | null; readonly command: string | null };
+
+/**
+ * The session: the objects of one unit of work, and the transaction that they are read and written in
+ * (SQLAlchemy's `Session`). Inject it anywhere, singletons included: at each use it finds the session of the
+ * running request, message, job or `@Transactional()` call (SQLAlchemy's `scoped_session`).
+ *
+ * @example
+ * const [source, target] = await this.session.getManyOrFail(Account, [from, to], { lock: 'update' });
+ * source.withdraw(amount);
+ * target.deposit(amount);
+ */
+export class DbSession implements AsyncDisposable {
+  readonly #find: () => Session;
+
+  /** @internal Made by the module and by `DbSessionFactory`. */
+  constructor(find: () => Session) {
+    this.#find = find;
+  }
+
+  // ── objects ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Makes a new object, and all that it reaches by its relations, part of the session; the next flush inserts
+   * them. A detached object becomes persistent again.
+   * @throws UnmappedEntityError for an object of no entity class
+   * @throws InvalidSessionOperationError for an object of another session, or one that was deleted
+   */
+  add(entity: object): void {
+    this.#find().add(entity);
+  }
+
+  /** `add` for each. */
+  addAll(entities: Iterable<object>): void {
+    const session = this.#find();
+    for (const entity of entities) session.add(entity);
+  }
+
+  /**
+   * Marks a persistent object; the next flush deletes its row.
+   * @throws InvalidSessionOperationError for an object that has no row, or is another session's
+   */
+  delete(entity: object): void {
+    this.#find().delete(entity);
+  }
+
+  /** `delete` for each. */
+  deleteAll(entities: Iterable<object>): void {
+    const session = this.#find();
+    for (const entity of entities) session.delete(entity);
+  }
+
+  /**
+   * Takes an object out of the session; what was not flushed of it is not written.
+   * @throws InvalidSessionOperationError when it is not in the session
+   */
+  expunge(entity: object): void {
+    this.#find().expunge(entity);
+  }
+
+  /** Takes every object out of the session. */
+  expungeAll(): void {
+    this.#find().unit.clear('expunge');
+  }
+
+  /** True when the object is in the session: pending or persistent. */
+  has(entity: object): boolean {
+    const state = this.#find().unit.own(entity);
+    return state !== undefined && (state.state === 'pending' || state.state === 'persistent');
+  }
+
+  // ── reading ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * The object with a key: from the session without SQL where it is loaded and to be believed, else read.
+   * @param id the key: a value, or an object of the parts of a composite key
+   * @param options a lock always reads the row afresh
+   * @returns null when there is no such row
+   */
+  async get<T extends object>(target: EntityClass<T>, id: unknown, options?: ReadOptions): Promise<T | null> {
+    const session = this.#find();
+    if (options === undefined) {
+      const known = session.known(target, id);
+      if (known !== undefined) return known as T | null;
+    }
+    return (await session.getMany(target, [id], options ?? {}, 'get()'))[0] as T | null;
+  }
+
+  /**
+   * As `get`.
+   * @throws EntityNotFoundError when there is no such row
+   */
+  async getOrFail<T extends object>(target: EntityClass<T>, id: unknown, options?: ReadOptions): Promise<T> {
+    const session = this.#find();
+    if (options === undefined) {
+      const known = session.known(target, id);
+      if (known != null) return known as T;
+    }
+    return (await session.getManyOrFail(target, [id], options ?? {}, 'getOrFail()'))[0] as T;
+  }
+
+  /**
+   * The objects with the given keys, in their order, null in the place of each that is missing. Rows that a
+   * lock takes are locked in key order, whatever the order of the ids, so that two opposite calls cannot
+   * deadlock.
+   */
+  async getMany<T extends object, const I extends readonly unknown[]>(
+    target: EntityClass<T>,
+    ids: I,
+    options?: ReadOptions,
+  ): Promise<{ -readonly [K in keyof I]: T | null }> {
+    return (await this.#find().getMany(target, ids, options ?? {}, 'getMany()')) as never;
+  }
+
+  /**
+   * As `getMany`, for keys that must all exist.
+   * @throws EntityNotFoundError naming the missing ones
+   */
+  async getManyOrFail<T extends object, const I extends readonly unknown[]>(
+    target: EntityClass<T>,
+    ids: I,
+    options?: ReadOptions,
+  ): Promise<{ -readonly [K in keyof I]: T }> {
+    return (await this.#find().getManyOrFail(target, ids, options ?? {}, 'getManyOrFail()')) as never;
+  }
+
+  /** The objects that match; TypeORM's find options, results through the session. */
+  async find<T extends object>(target: EntityClass<T>, options?: SessionFindOptions<T>): Promise<T[]> {
+    const session = this.#find();
+    const mapping = session.mapping(target);
+    return session.during('find()', (name) => session.reader.find(mapping, options ?? {}, name)) as Promise<T[]>;
+  }
+
+  /** The first object that matches; null when none does. */
+  async findOne<T extends object>(target: EntityClass<T>, options?: SessionFindOneOptions<T>): Promise<T | null> {
+    const session = this.#find();
+    const mapping = session.mapping(target);
+    const found = await session.during('findOne()', (name) =>
+      session.reader.find(mapping, { ...options, take: 1 } as ReadOptions, name),
+    );
+    return (found[0] ?? null) as T | null;
+  }
+
+  /**
+   * As `findOne`.
+   * @throws EntityNotFoundError when nothing matches
+   */
+  async findOneOrFail<T extends object>(target: EntityClass<T>, options?: SessionFindOneOptions<T>): Promise<T> {
+    const found = await this.findOne(target, options);
+    if (found !== null) return found;
+    const { name } = this.#find().mapping(target);
+    throw new EntityNotFoundError(
+      `No ${name} matches the criteria of findOneOrFail(). Ask with findOne() where there may be none.`,
+      name,
+      options?.where ?? null,
+    );
+  }
+
+  /** How many objects match. */
+  async count<T extends object>(
+    target: EntityClass<T>,
+    options?: Pick<SessionFindOptions<T>, 'where' | 'withDeleted'>,
+  ): Promise<number> {
+    const session = this.#find();
+    const mapping = session.mapping(target);
+    return session.during('count()', (name) => session.reader.count(mapping, options ?? {}, name));
+  }
+
+  /** Whether an object matches. */
+  async exists<T extends object>(
+    target: EntityClass<T>,
+    options?: Pick<SessionFindOptions<T>, 'where' | 'withDeleted'>,
+  ): Promise<boolean> {
+    const session = this.#find();
+    const mapping = session.mapping(target);
+    return session.during('exists()', (name) => session.reader.exists(mapping, options ?? {}, name));
+  }
+
+  /**
+   * Loads relations of objects that are loaded already: one query for each relation, however many objects.
+   * @param options `relations`: paths such as `'entries'`, or TypeORM's tree of them
+   */
+  async load<T extends object>(
+    entities: T | readonly T[],
+    options: { readonly relations: readonly string[] | object },
+  ): Promise<void> {
+    const session = this.#find();
+    await session.during('load()', (name) => session.loadRelations(entities, options.relations, name));
+  }
+
+  /**
+   * Runs SQL in the session's transaction, after an autoflush.
+   * @param parameters values of `$1`, `$2`, …
+   * @returns its rows, with `rowCount` and `command` beside them
+   */
+  async execute<T = Record<string, unknown>>(
+    sql: string,
+    parameters: readonly unknown[] = [],
+    options: ExecuteOptions = {},
+  ): Promise<SqlRows<T>> {
+    const session = this.#find();
+    return session.during('execute()', (name) => session.execute<T>(sql, parameters, options, name));
+  }
+
+  /**
+   * Runs a template as SQL; what stands in `${…}` becomes a parameter, never text.
+   * @example
+   * const [{ total }] = await session.sql<{ total: string }>`SELECT sum(balance) AS total FROM accounts WHERE currency = ${currency}`;
+   */
+  sql<T = Record<string, unknown>>(options: ExecuteOptions): SqlTag<T>;
+  sql<T = Record<string, unknown>>(text: TemplateStringsArray, ...values: unknown[]): Promise<SqlRows<T>>;
+  sql<T = Record<string, unknown>>(
+    first: TemplateStringsArray | ExecuteOptions,
+    ...values: unknown[]
+  ): Promise<SqlRows<T>> | SqlTag<T> {
+    if (isTemplate(first))
+      return this.execute<T>(
+        first.reduce((sql, part, at) => `${sql}$${at}${part}`),
+        values,
+      );
+    return (text, ...parts) =>
+      this.execute<T>(
+        text.reduce((sql, part, at) => `${sql}$${at}${part}`),
+        parts,
+        first,
+      );
+  }
+
+  // ── writing ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Sends what is pending, without committing: generated keys, defaults, versions and timestamps are on the
+   * objects afterwards, and constraints are checked. Sends nothing when nothing has changed.
+   * @throws StaleDataError when a row is not as it was read
+   * @throws UniqueViolationError and the other typed errors of the database
+   */
+  async flush(): Promise<void> {
+    const session = this.#find();
+    await session.during('flush()', () => session.flush());
+  }
+
+  /**
+   * Flushes and commits the session's transaction. Objects stay readable with their last values; the next read
+   * brings them up to date.
+   * @throws IllegalTransactionStateError inside a `@Transactional()` method, which commits by itself
+   */
+  commit(): Promise<void> {
+    return this.#find().commit();
+  }
+
+  /**
+   * Rolls back, and memory with it. In a `@Transactional()` method it acts on the nearest scope that owns a
+   * savepoint or the transaction. Without a transaction it drops what is pending.
+   */
+  rollback(): Promise<void> {
+    return this.#find().rollback();
+  }
+
+  /** Rolls back what is open and takes every object out; the session can be used again. */
+  close(): Promise<void> {
+    return this.#find().close();
+  }
+
+  /** As `close`. */
+  reset(): Promise<void> {
+    return this.#find().close();
+  }
+
+  /**
+   * Begins a transaction by hand; BEGIN travels with its first statement.
+   * @returns its handle
+   * @throws TransactionAlreadyBegunError when the session has one, naming where it began
+   */
+  begin(options?: TransactionOptions): Promise<SessionTransaction> {
+    return this.#find().begin(options);
+  }
+
+  /**
+   * Flushes, and opens a savepoint; begins a transaction where there is none.
+   * @returns its handle: `commit()` releases it, `rollback()` takes back what was done since
+   */
+  beginNested(): Promise<SessionTransaction> {
+    return this.#find().beginNested();
+  }
+
+  /**
+   * Runs a function in the session's transaction: in the open one, else in one of its own that commits when
+   * the function returns and rolls back when it throws.
+   */
+  transaction<T>(fn: (session: this) => T | Promise<T>): Promise<T>;
+  transaction<T>(options: TransactionOptions, fn: (session: this) => T | Promise<T>): Promise<T>;
+  transaction<T>(
+    first: TransactionOptions | ((session: this) => T | Promise<T>),
+    second?: (session: this) => T | Promise<T>,
+  ): Promise<T> {
+    const options = typeof first === 'function' ? {} : first;
+    const fn = typeof first === 'function' ? first : second!;
+    return this.#find().inTransactionDo(options, () => fn(this));
+  }
+
+  /** Runs a function during which queries do not flush first. */
+  noAutoflush<T>(fn: () => T | Promise<T>): Promise<T> {
+    return this.#find().noAutoflush(fn);
+  }
+
+  // ── looking ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Objects that the next flush inserts. */
+  get new(): readonly object[] {
+    return [...this.#find().unit.pending].map((state) => state.entity);
+  }
+
+  /** Persistent objects with net changes. */
+  get dirty(): readonly object[] {
+    return this.#find().dirty;
+  }
+
+  /** Objects that the next flush deletes. */
+  get deleted(): readonly object[] {
+    return [...this.#find().unit.toDelete].map((state) => state.entity);
+  }
+
+  /** True when the object has net changes, or is new. Never sends SQL. */
+  isModified(entity: object): boolean {
+    const session = this.#find();
+    session.unit.mappingOf(entity);
+    const state = session.unit.own(entity);
+    if (state === undefined) return false;
+    return state.state === 'pending' || (state.state === 'persistent' && session.unit.isChanged(state));
+  }
+
+  /** Net changes of an object, by property. */
+  changesOf(entity: object): Readonly<Record<string, ValueChange>> {
+    const session = this.#find();
+    session.unit.mappingOf(entity);
+    const state = session.unit.own(entity);
+    return state === undefined ? {} : changesOf(state);
+  }
+
+  /** What the session knows of an object. */
+  inspect(entity: object): Inspection {
+    return this.#find().inspect(entity);
+  }
+
+  /** True while a transaction is open, whether or not BEGIN has been sent. */
+  get inTransaction(): boolean {
+    return this.#find().transaction !== null;
+  }
+
+  /** True while a savepoint is open. */
+  get inNestedTransaction(): boolean {
+    return this.#find().transaction?.savepoint != null;
+  }
+
+  /** False after a failure that has not been rolled back: until then everything is refused. */
+  get isActive(): boolean {
+    const transaction = this.#find().transaction;
+    return transaction === null || transaction.failure === null;
+  }
+
+  /** The handle of the open transaction; null without one. */
+  getTransaction(): SessionTransaction | null {
+    const session = this.#find();
+    return session.transaction === null ? null : new SessionTransaction(session.transaction, session);
+  }
+
+  /** The handle of the innermost open savepoint; null without one. */
+  getNestedTransaction(): SessionTransaction | null {
+    const session = this.#find();
+    const savepoint = session.transaction?.savepoint ?? null;
+    return savepoint === null ? null : new SessionTransaction(savepoint.transaction, session, savepoint);
+  }
+
+  /** Number of the session, as messages name it. */
+  get id(): string {
+    return this.#find().id;
+  }
+
+  /** A place for the application's own data. */
+  get info(): Record<string, unknown> {
+    return this.#find().info;
+  }
+
+  /**
+   * Listens to an event of this session.
+   * @returns a function that ends the listening
+   */
+  on<K extends SessionEventName>(name: K, listener: SessionListener<K>): () => void {
+    return this.#find().listeners.on(name, listener);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#find().close();
+  }
+
+  /** Prints as a name, inside a context and outside one alike. */
+  [Symbol.for('nodejs.util.inspect.custom')](): string {
+    return this.toString();
+  }
+
+  toString(): string {
+    try {
+      const { id, label } = this.#find();
+      return `DbSession ${id} (${label})`;
+    } catch {
+      return 'DbSession (outside every context)';
+    }
+  }
+
+  toJSON(): string {
+    return this.toString();
+  }
+}
+
+/** A tag for templates of SQL. */
+export type SqlTag<T> = (text: TemplateStringsArray, ...values: unknown[]) => Promise<SqlRows<T>>;
+
+function isTemplate(value: object): value is TemplateStringsArray {
+  return Array.isArray(value);
+}

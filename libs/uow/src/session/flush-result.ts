@@ -1,0 +1,234 @@
+import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
+import { KeyOfInsert, SqlExpression, resolved } from '../flush/change-set.js';
+import type { DeleteChange, InsertChange, UpdateChange } from '../flush/change-set.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { snapshotOfRelation } from './change-collector.js';
+import type { InstanceState } from './instance-state.js';
+import type { RowPicture } from './row-picture.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+/**
+ * Brings objects up to what a successful flush has written: generated values go onto them, their snapshots
+ * become what the database has now, their states move on, and both sides of each relation say the same.
+ */
+export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], transaction: PhysicalTransaction): void {
+  unit.hasWritten = true;
+  // Deleted ones first: a new object may have taken over the key.
+  for (const picture of pictures) if (picture.change?.kind === 'delete') applyDelete(unit, picture.state);
+  for (const picture of pictures) {
+    const { change } = picture;
+    if (change?.kind === 'insert') applyInsert(unit, picture, change, transaction);
+    else if (change?.kind === 'update') applyUpdate(unit, picture, change, transaction);
+    if (change?.kind !== 'delete') applyRelations(unit, picture);
+  }
+}
+
+function applyInsert(
+  unit: UnitOfWork,
+  picture: RowPicture,
+  change: InsertChange,
+  transaction: PhysicalTransaction,
+): void {
+  const { state } = picture;
+  const { mapping } = state;
+  unit.memory.touch(state);
+  state.written ??= [];
+  const snapshot = new Array<unknown>(mapping.slots).fill(undefined);
+  for (const column of mapping.columns) {
+    applyColumn(column, change.values[column.index], change, picture, snapshot);
+  }
+  state.snapshot = snapshot;
+  state.key = mapping.keyOfSnapshot(snapshot);
+  state.seenIn = transaction;
+  state.lockedIn = transaction;
+  state.trustedIn = transaction;
+  unit.pending.delete(state);
+  unit.identity.set(state);
+  unit.believe(state);
+  unit.move(state, 'persistent', 'flush');
+}
+
+function applyUpdate(
+  unit: UnitOfWork,
+  picture: RowPicture,
+  change: UpdateChange,
+  transaction: PhysicalTransaction,
+): void {
+  const { state } = picture;
+  const { mapping } = state;
+  unit.memory.touch(state);
+  const snapshot = [...state.snapshot!];
+  change.columns.forEach((column, at) => {
+    applyColumn(column, change.values[at], change, picture, snapshot);
+  });
+  for (const column of [mapping.version, mapping.updateDate]) {
+    if (column !== null && !change.columns.includes(column)) applyColumn(column, undefined, change, picture, snapshot);
+  }
+  const hadKey = state.key;
+  const key = mapping.keyOfSnapshot(snapshot);
+  if (key !== hadKey) {
+    unit.identity.delete(state);
+    state.key = key;
+    unit.identity.set(state);
+  }
+  state.snapshot = snapshot;
+  state.lockedIn = transaction;
+  // A version that fits says that the whole row is as it was read.
+  if (change.guard.version !== undefined) state.trustedIn = transaction;
+  followForeignKeys(unit, picture, change);
+}
+
+function applyDelete(unit: UnitOfWork, state: InstanceState): void {
+  unit.memory.touch(state);
+  unit.identity.delete(state);
+  unit.toDelete.delete(state);
+  unit.deleted.add(state);
+  state.isMarkedDeleted = false;
+  state.wasDeleted = true;
+  unit.move(state, 'deleted', 'flush');
+}
+
+/** One column of a written row: its new snapshot, and the property where the value was not the property's own. */
+function applyColumn(
+  column: ColumnMapping,
+  sent: unknown,
+  change: InsertChange | UpdateChange,
+  picture: RowPicture,
+  snapshot: unknown[],
+): void {
+  const { entity } = picture.state;
+  const own = picture.frozen[column.index];
+  if (own !== undefined) {
+    snapshot[column.index] = own;
+    if (column.rawSlot !== -1) snapshot[column.rawSlot] = sent;
+    return;
+  }
+  const isAnswered = sent === undefined || sent instanceof SqlExpression;
+  const raw = isAnswered ? change.returned[column.index] : resolved(sent);
+  if (raw === undefined) return;
+  const value = isAnswered || sent instanceof KeyOfInsert ? column.fromRow(raw) : fromParameter(column, raw);
+  snapshot[column.index] = column.freeze(value);
+  if (column.rawSlot !== -1) snapshot[column.rawSlot] = isAnswered ? column.rawToParameter(raw) : raw;
+  if (!column.isProperty) return;
+  const before = column.get(entity);
+  if (before !== undefined && column.same(before, snapshot[column.index])) return;
+  column.set(entity, value);
+  picture.state.written?.push({
+    before,
+    written: value,
+    get: () => column.get(entity),
+    set: (old) => {
+      column.set(entity, old);
+    },
+  });
+}
+
+/** The property value of a foreign key that was sent as the parameter of the key that it refers to. */
+function fromParameter(column: ColumnMapping, parameter: unknown): unknown {
+  return parameter === null ? null : column.fromRow(parameter);
+}
+
+// ── relations ─────────────────────────────────────────────────────────────────────────────────────────────
+
+function applyRelations(unit: UnitOfWork, picture: RowPicture): void {
+  const { state } = picture;
+  if (picture.relations === null && picture.sets.length === 0) return;
+  unit.memory.touch(state);
+  const before = state.relations;
+  state.relations = picture.relations ?? (before === null ? [] : [...before]);
+  for (const { relation, related } of picture.sets) {
+    const last = before?.[relation.index];
+    const former = last?.isToMany === false ? last.related : null;
+    const value = relation.get(state.entity);
+    if (value !== related && (value === undefined || value === former || value === null)) {
+      setRelation(state, relation, related);
+    }
+    state.relations[relation.index] = { isToMany: false, related: related ?? null };
+    if (relation.inverse === null) continue;
+    if (former !== null && former !== related) leave(unit, former, relation.inverse, state.entity);
+    if (related != null) join(unit, related, relation.inverse, state.entity);
+  }
+}
+
+function setRelation(state: InstanceState, relation: RelationMapping, related: object | null | undefined): void {
+  const { entity } = state;
+  const before = relation.get(entity);
+  relation.set(entity, related);
+  state.written?.push({
+    before,
+    written: related,
+    get: () => relation.get(entity),
+    set: (old) => {
+      relation.set(entity, old);
+    },
+  });
+}
+
+/** Takes a child out of a loaded collection of its former parent. */
+function leave(unit: UnitOfWork, parent: object, relation: RelationMapping, child: object): void {
+  const state = unit.own(parent);
+  const seen = state?.relations?.[relation.index];
+  if (state === undefined || seen === undefined || state.relations === null) return;
+  if (!seen.isToMany) {
+    if (relation.get(parent) === child) relation.set(parent, null);
+    if (seen.related !== child) return;
+    unit.memory.touch(state);
+    state.relations[relation.index] = { isToMany: false, related: null };
+    return;
+  }
+  const array = relation.get(parent);
+  if (!Array.isArray(array) || !seen.items.includes(child)) return;
+  unit.memory.touch(state);
+  const at = array.indexOf(child);
+  if (at !== -1) array.splice(at, 1);
+  state.relations[relation.index] = { ...seen, items: seen.items.filter((item) => item !== child) };
+}
+
+/** Puts a child into a loaded collection of its new parent. */
+function join(unit: UnitOfWork, parent: object, relation: RelationMapping, child: object): void {
+  const state = unit.own(parent);
+  const seen = state?.relations?.[relation.index];
+  if (state === undefined || seen === undefined || state.relations === null) return;
+  if (!seen.isToMany) {
+    if (seen.related === child) return;
+    unit.memory.touch(state);
+    relation.set(parent, child);
+    state.relations[relation.index] = { isToMany: false, related: child };
+    return;
+  }
+  const array = relation.get(parent);
+  if (!Array.isArray(array) || seen.items.includes(child)) return;
+  unit.memory.touch(state);
+  if (!array.includes(child)) array.push(child);
+  state.relations[relation.index] = { ...seen, items: [...seen.items, child] };
+}
+
+/** A foreign key that was changed by its own property: the relation shows the object that it refers to now, if it is loaded. */
+function followForeignKeys(unit: UnitOfWork, picture: RowPicture, change: UpdateChange): void {
+  const { state } = picture;
+  for (const relation of state.mapping.relations) {
+    if (!relation.isOwningToOne || picture.sets.some((set) => set.relation === relation)) continue;
+    if (!relation.joinColumns.some((column) => column.isProperty && change.columns.includes(column))) continue;
+    const seen = state.relations?.[relation.index];
+    if (seen === undefined || seen.isToMany || relation.get(state.entity) !== seen.related) continue;
+    const related = referredObject(unit, state, relation);
+    picture.relations ??= [...(state.relations ?? [])];
+    relation.set(state.entity, related);
+    picture.relations[relation.index] = related === undefined ? undefined : snapshotOfRelation(relation, related);
+  }
+}
+
+/** The object that an owning relation's foreign key refers to: null for none, undefined when it is not loaded. */
+export function referredObject(
+  unit: UnitOfWork,
+  state: InstanceState,
+  relation: RelationMapping,
+): object | null | undefined {
+  const stored = relation.joinColumns.map((column) => column.storedParameter(state.snapshot!));
+  if (stored.some((value) => value === null)) return null;
+  if (stored.some((value) => value === undefined)) return undefined;
+  const { keyColumns } = relation.target;
+  const key = keyColumns.map((column) => stored[relation.referencedColumns.indexOf(column)]);
+  if (key.length !== stored.length || key.some((value) => value === undefined)) return undefined;
+  return unit.identity.get(relation.target, relation.target.keyOfStored(key))?.entity;
+}

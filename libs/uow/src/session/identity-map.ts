@@ -1,0 +1,47 @@
+import type { EntityMapping, IdentityKey } from '../database/entity-mapping.js';
+import type { InstanceState } from './instance-state.js';
+
+/** The persistent objects of one session by table and key: never two objects for one row. */
+export class IdentityMap {
+  readonly #tables = new Map<EntityMapping, Map<IdentityKey, InstanceState>>();
+
+  get(mapping: EntityMapping, key: IdentityKey): InstanceState | undefined {
+    return this.#tables.get(mapping.root)?.get(key);
+  }
+
+  /** The objects of a mapping's table by key; the same map for as long as the session lives. */
+  table(mapping: EntityMapping): Map<IdentityKey, InstanceState> {
+    const { root } = mapping;
+    let table = this.#tables.get(root);
+    if (table === undefined) this.#tables.set(root, (table = new Map()));
+    return table;
+  }
+
+  set(state: InstanceState): void {
+    this.table(state.mapping).set(state.key!, state);
+  }
+
+  /** Takes the object out, if it is the one that stands there. */
+  delete(state: InstanceState): void {
+    const table = this.#tables.get(state.mapping.root);
+    if (table?.get(state.key!) === state) table.delete(state.key!);
+  }
+
+  *[Symbol.iterator](): Generator<InstanceState> {
+    for (const table of this.#tables.values()) yield* table.values();
+  }
+
+  forEach(visit: (state: InstanceState) => void): void {
+    for (const table of this.#tables.values()) table.forEach(visit);
+  }
+
+  get size(): number {
+    let size = 0;
+    for (const table of this.#tables.values()) size += table.size;
+    return size;
+  }
+
+  clear(): void {
+    this.#tables.clear();
+  }
+}

@@ -1,0 +1,96 @@
+import type { EntityMapping, IdentityKey, Snapshot } from '../database/entity-mapping.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import type { ObjectState } from './object-state.js';
+
+/**
+ * What the library knows of one object: its state, its session, the last row it was seen as. It is kept in a
+ * private field that is stamped onto the object, so it is found without a lookup and shows up nowhere: not in
+ * JSON, not in a comparison, not in a print.
+ */
+export class InstanceState {
+  state: ObjectState = 'transient';
+  /** The unit of work that the object belongs to; null when it belongs to none. */
+  session: SessionIdentity | null = null;
+  key: IdentityKey | null = null;
+  /** The row as last seen or written; null for an object that has none. */
+  snapshot: Snapshot | null = null;
+  /** Relations as last seen or written, by relation index; undefined where not loaded. */
+  relations: (RelationSnapshot | undefined)[] | null = null;
+  /** The epoch of its unit of work in which its values were last believed; see `UnitOfWork.isExpired`. */
+  epoch = -1;
+  /** True between `delete()` and the flush that carries it out. */
+  isMarkedDeleted = false;
+  /** True after its row was deleted by a flush, until it is made transient. */
+  wasDeleted = false;
+  /** The transaction in which the row was last read or written. */
+  seenIn: PhysicalTransaction | null = null;
+  /** The transaction that holds the row's lock for this object. */
+  lockedIn: PhysicalTransaction | null = null;
+  /** The transaction in which the whole row is known as it is now: read under its lock, or inserted. */
+  trustedIn: PhysicalTransaction | null = null;
+  /** What a flush wrote onto an object that it inserted, with what stood there before; undone when the insert is. */
+  written: WrittenProperty[] | null = null;
+
+  constructor(
+    readonly entity: object,
+    readonly mapping: EntityMapping,
+  ) {}
+}
+
+/** As much of a session as an object's state and an error message need. */
+export interface SessionIdentity {
+  readonly id: string;
+  readonly label: string;
+}
+
+/** A relation as last seen: the object it held, or the array with a copy of its contents. */
+export type RelationSnapshot =
+  | { readonly isToMany: false; readonly related: object | null }
+  | { readonly isToMany: true; readonly array: object[]; readonly items: readonly object[] };
+
+export interface WrittenProperty {
+  readonly before: unknown;
+  readonly written: unknown;
+  get(): unknown;
+  set(value: unknown): void;
+}
+
+class ReturnedObject {
+  constructor(object: object) {
+    // A class that extends this one stamps its private fields onto whatever object it is given.
+    return object;
+  }
+}
+
+class Stamp extends ReturnedObject {
+  #state: InstanceState;
+
+  constructor(entity: object, state: InstanceState) {
+    super(entity);
+    this.#state = state;
+  }
+
+  static read(entity: object): InstanceState | undefined {
+    return #state in entity ? (entity as Stamp).#state : undefined;
+  }
+
+  static write(entity: object, state: InstanceState): void {
+    if (#state in entity) (entity as Stamp).#state = state;
+    else new Stamp(entity, state);
+  }
+}
+
+/** The state of an object; undefined for one that no session has met. */
+export function stateOf(entity: object): InstanceState | undefined {
+  return Stamp.read(entity);
+}
+
+/** The state of an object, made when there is none. */
+export function stateFor(entity: object, mapping: EntityMapping): InstanceState {
+  let state = Stamp.read(entity);
+  if (state === undefined || (state.mapping !== mapping && state.session === null)) {
+    state = new InstanceState(entity, mapping);
+    Stamp.write(entity, state);
+  }
+  return state;
+}

@@ -1,0 +1,103 @@
+import type { EntityMapping, RelationMapping } from '../database/entity-mapping.js';
+import type { InstanceState } from './instance-state.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+/**
+ * What the collections and inverse sides of a session's objects say about foreign keys of other objects, and
+ * about rows of join tables. Read once at the start of a flush.
+ */
+export interface RelationChanges {
+  /** For each child: what inverse sides say about its owning relations. */
+  readonly claims: ReadonlyMap<object, readonly Claim[]>;
+  readonly links: readonly LinkChange[];
+}
+
+/** An inverse side has gained an object, or lost it. */
+export interface Claim {
+  /** The owning relation of the child that is claimed. */
+  readonly relation: RelationMapping;
+  /** The new parent; null where the child was taken out. */
+  readonly parent: object | null;
+  /** The parent that it was taken out of. */
+  readonly formerParent: object | null;
+  /** The inverse side that says so. */
+  readonly via: RelationMapping;
+}
+
+/** A row of a join table that is to come or to go. */
+export interface LinkChange {
+  readonly relation: RelationMapping;
+  readonly source: object;
+  readonly target: object;
+  readonly kind: 'insert' | 'delete';
+}
+
+const inverseRelations = new WeakMap<EntityMapping, readonly RelationMapping[]>();
+
+/** Relations of a mapping whose foreign keys are elsewhere. */
+function inversesOf(mapping: EntityMapping): readonly RelationMapping[] {
+  let relations = inverseRelations.get(mapping);
+  if (relations === undefined) {
+    relations = mapping.relations.filter((relation) => !relation.isOwningToOne && relation.persistence);
+    inverseRelations.set(mapping, relations);
+  }
+  return relations;
+}
+
+/** Compares every loaded collection and inverse side with what was last seen of it. */
+export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
+  const claims = new Map<object, Claim[]>();
+  const links = new Map<string, LinkChange>();
+  const numbers = new Map<object, number>();
+  const number = (object: object): number => {
+    let known = numbers.get(object);
+    if (known === undefined) numbers.set(object, (known = numbers.size));
+    return known;
+  };
+
+  const visit = (state: InstanceState): void => {
+    if (state.isMarkedDeleted) return;
+    for (const relation of inversesOf(state.mapping)) {
+      const value = relation.get(state.entity);
+      if (value === undefined) continue;
+      const seen = state.relations?.[relation.index];
+      const before = seen === undefined ? [] : seen.isToMany ? seen.items : seen.related === null ? [] : [seen.related];
+      const now = Array.isArray(value) ? (value as object[]) : value === null ? [] : [value as object];
+      if (sameItems(before, now)) continue;
+      const had = new Set(before);
+      const has = new Set(now);
+      for (const item of has) if (!had.has(item)) change(relation, state.entity, item, true);
+      for (const item of had) if (!has.has(item)) change(relation, state.entity, item, false);
+    }
+  };
+
+  const change = (relation: RelationMapping, owner: object, item: object, isGain: boolean): void => {
+    if (relation.kind === 'many-to-many') {
+      const [source, target] = relation.ownsJunction ? [owner, item] : [item, owner];
+      const owning = relation.ownsJunction ? relation : (relation.inverse ?? relation);
+      const name = `${owning.junction!.table} ${number(source)} ${number(target)}`;
+      // Both sides may say the same.
+      links.set(name, { relation: owning, source, target, kind: isGain ? 'insert' : 'delete' });
+      return;
+    }
+    if (relation.inverse === null) return;
+    let known = claims.get(item);
+    if (known === undefined) claims.set(item, (known = []));
+    known.push({
+      relation: relation.inverse,
+      parent: isGain ? owner : null,
+      formerParent: isGain ? null : owner,
+      via: relation,
+    });
+  };
+
+  unit.identity.forEach(visit);
+  unit.pending.forEach(visit);
+  return { claims, links: [...links.values()] };
+}
+
+function sameItems(a: readonly object[], b: readonly object[]): boolean {
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
+}

@@ -1,0 +1,102 @@
+import type { Snapshot } from '../database/entity-mapping.js';
+import type { InstanceState, RelationSnapshot, SessionIdentity, WrittenProperty } from './instance-state.js';
+import type { ObjectState } from './object-state.js';
+
+/**
+ * What memory has to go back to. One level for the unit of work, one more for each open savepoint; a level
+ * keeps, for every object that was touched in it, how the object stood when the level opened. Snapshots are
+ * never changed in place, so keeping one is keeping a reference.
+ */
+
+/** How an object stood. */
+export interface SavedState {
+  readonly state: ObjectState;
+  readonly session: SessionIdentity | null;
+  readonly key: InstanceState['key'];
+  readonly snapshot: Snapshot | null;
+  readonly relations: readonly (RelationSnapshot | undefined)[] | null;
+  readonly isMarkedDeleted: boolean;
+  readonly wasDeleted: boolean;
+  readonly seenIn: InstanceState['seenIn'];
+  readonly lockedIn: InstanceState['lockedIn'];
+  readonly trustedIn: InstanceState['trustedIn'];
+  readonly written: WrittenProperty[] | null;
+}
+
+class Level {
+  readonly saved = new Map<InstanceState, SavedState>();
+
+  constructor(readonly savepoint: object | null) {}
+}
+
+export class RollbackMemory {
+  #levels: Level[] = [new Level(null)];
+
+  /** True while a savepoint is open. */
+  get isNested(): boolean {
+    return this.#levels.length > 1;
+  }
+
+  /** Keeps how the object stands, once for each level. Called before anything of it changes. */
+  touch(state: InstanceState): void {
+    const { saved } = this.#levels[this.#levels.length - 1]!;
+    if (saved.has(state)) return;
+    saved.set(state, {
+      state: state.state,
+      session: state.session,
+      key: state.key,
+      snapshot: state.snapshot,
+      relations: state.relations === null ? null : [...state.relations],
+      isMarkedDeleted: state.isMarkedDeleted,
+      wasDeleted: state.wasDeleted,
+      seenIn: state.seenIn,
+      lockedIn: state.lockedIn,
+      trustedIn: state.trustedIn,
+      written: state.written,
+    });
+  }
+
+  open(savepoint: object): void {
+    this.#levels.push(new Level(savepoint));
+  }
+
+  /** The level's work belongs to the one around it now. */
+  release(savepoint: object): void {
+    const level = this.#pop(savepoint);
+    const around = this.#levels[this.#levels.length - 1]!;
+    level?.saved.forEach((saved, state) => {
+      if (!around.saved.has(state)) around.saved.set(state, saved);
+    });
+  }
+
+  /** What to restore for a savepoint, newest touch first. */
+  rollBack(savepoint: object): [InstanceState, SavedState][] {
+    return [...(this.#pop(savepoint)?.saved ?? [])].reverse();
+  }
+
+  /** What to restore for the whole unit of work; a new one begins. */
+  rollBackAll(): [InstanceState, SavedState][] {
+    const oldest = new Map<InstanceState, SavedState>();
+    for (const level of this.#levels) {
+      for (const [state, saved] of level.saved) if (!oldest.has(state)) oldest.set(state, saved);
+    }
+    this.forget();
+    return [...oldest].reverse();
+  }
+
+  /** How each touched object stood when the unit of work began. */
+  *touched(): Generator<[InstanceState, SavedState]> {
+    yield* this.#levels[0]!.saved;
+  }
+
+  /** The unit of work ended well. */
+  forget(): void {
+    this.#levels = [new Level(null)];
+  }
+
+  #pop(savepoint: object): Level | undefined {
+    const at = this.#levels.findIndex((level) => level.savepoint === savepoint);
+    if (at === -1) return undefined;
+    return this.#levels.splice(at, 1)[0];
+  }
+}

@@ -1,0 +1,23 @@
+import type { RelationMapping, Snapshot } from '../database/entity-mapping.js';
+import type { Change } from '../flush/change-set.js';
+import type { InstanceState, RelationSnapshot } from './instance-state.js';
+
+/**
+ * How one object stood in the synchronous step that starts a flush. When the flush has succeeded, this is what
+ * the session knows of the row; what was set on the object meanwhile stays a change.
+ */
+export class RowPicture {
+  change: Change | null = null;
+  /** Frozen property values by column index; undefined where the value came from elsewhere. */
+  readonly frozen: unknown[] = [];
+  /** Relations by index, where they differ from the last snapshot. */
+  relations: (RelationSnapshot | undefined)[] | null = null;
+  /** To-one relations whose object a flush sets, because the other side or the foreign key decided. */
+  readonly sets: { readonly relation: RelationMapping; readonly related: object | null | undefined }[] = [];
+
+  constructor(readonly state: InstanceState) {}
+
+  get before(): Snapshot | null {
+    return this.state.snapshot;
+  }
+}

@@ -1,0 +1,139 @@
+import { FlushExecutor } from '../flush/flush-executor.js';
+import { planFlush } from '../flush/flush-planner.js';
+import { tableOrderOf } from '../flush/table-order.js';
+import type { CommitPayload } from '../transaction/transaction-synchronization.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { ChangeCollector } from './change-collector.js';
+import type { CollectedChanges } from './change-collector.js';
+import { applyFlush } from './flush-result.js';
+import type { Session } from './session.js';
+import type { SessionSource } from './session-source.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+/** Runs the flushes of a session: collects, plans, sends, and brings the objects up to what was written. */
+export class SessionFlush {
+  readonly #session: Session;
+  readonly #unit: UnitOfWork;
+  readonly #source: SessionSource;
+  #running = 0;
+
+  constructor(session: Session, unit: UnitOfWork, source: SessionSource) {
+    this.#session = session;
+    this.#unit = unit;
+    this.#source = source;
+  }
+
+  /** True inside a flush and its hooks, where nothing flushes again. */
+  get isRunning(): boolean {
+    return this.#running > 0;
+  }
+
+  /** Sends everything that is pending, in one picture of the objects; begins a transaction where that is due. */
+  async flush(operation: string): Promise<void> {
+    if (this.isRunning || !this.#unit.hasWork) return;
+    const transaction = this.#session.transactionFor('write', operation)!;
+    await this.run(transaction, operation);
+  }
+
+  async run(transaction: PhysicalTransaction, operation: string): Promise<void> {
+    await transaction.exclusive(operation, () =>
+      this.#guarded(async () => {
+        await this.#beforeFlush();
+        const work = this.#prepare(transaction);
+        if (work === null) return;
+        while (!work.executor.isDone) await this.#sendNext(work, transaction, operation);
+        applyFlush(this.#unit, work.collected.pictures, transaction);
+        await this.#afterFlush();
+      }),
+    );
+  }
+
+  /** The last flush of a transaction: all but its last batch is sent, and that one is handed back to travel with COMMIT. */
+  async beforeCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> {
+    if (!this.#unit.hasWork) return null;
+    if (this.#session.listeners.has('afterFlush')) {
+      await this.run(transaction, 'the flush before COMMIT');
+      return null;
+    }
+    let payload: CommitPayload | null = null;
+    await transaction.exclusive('the flush before COMMIT', () =>
+      this.#guarded(async () => {
+        await this.#beforeFlush();
+        const work = this.#prepare(transaction);
+        if (work === null) return;
+        for (;;) {
+          const statements = work.executor.next();
+          if (!work.executor.isDone) {
+            const results = await transaction.run(statements, {
+              operation: 'the flush before COMMIT',
+              readTransactionId: true,
+            });
+            work.executor.settle(results);
+            continue;
+          }
+          payload = {
+            statements,
+            settle: (results) => {
+              work.executor.settle(results);
+              applyFlush(this.#unit, work.collected.pictures, transaction);
+            },
+          };
+          return;
+        }
+      }),
+    );
+    return payload;
+  }
+
+  #prepare(transaction: PhysicalTransaction): Work | null {
+    const collected = new ChangeCollector(this.#unit, transaction).collect();
+    if (collected.changes.length === 0) {
+      applyFlush(this.#unit, collected.pictures, transaction);
+      return null;
+    }
+    const { database } = transaction;
+    const executor = new FlushExecutor(planFlush(collected.changes, tableOrderOf(this.#source.mappings)), {
+      batching: database.options.batching,
+      missed: (step, count) => {
+        if (step.changes[0]!.subject === null) return;
+        database.report({
+          code: 'UOW_WARN_ROWS_GONE',
+          message: `${count} of ${step.changes.length} rows of ${step.mapping.name} were gone already when a flush deleted them.`,
+        });
+      },
+    });
+    return { collected, executor };
+  }
+
+  async #sendNext(work: Work, transaction: PhysicalTransaction, operation: string): Promise<void> {
+    const statements = work.executor.next();
+    const results = await transaction.run(statements, { operation, readTransactionId: true });
+    work.executor.settle(results);
+  }
+
+  async #beforeFlush(): Promise<void> {
+    if (this.#session.listeners.has('beforeFlush')) {
+      await this.#session.listeners.emit('beforeFlush', { session: this.#source.handleOf(this.#session) });
+    }
+  }
+
+  async #afterFlush(): Promise<void> {
+    if (this.#session.listeners.has('afterFlush')) {
+      await this.#session.listeners.emit('afterFlush', { session: this.#source.handleOf(this.#session) });
+    }
+  }
+
+  async #guarded(work: () => Promise<void>): Promise<void> {
+    this.#running++;
+    try {
+      await work();
+    } finally {
+      this.#running--;
+    }
+  }
+}
+
+interface Work {
+  readonly collected: CollectedChanges;
+  readonly executor: FlushExecutor;
+}

@@ -1,0 +1,428 @@
+import type {
+  ColumnMapping,
+  EntityMapping,
+  EntityMappings,
+  IdentityKey,
+  Snapshot,
+} from '../database/entity-mapping.js';
+import {
+  InvalidSessionOperationError,
+  UnmappedEntityError,
+  UnsupportedMappingError,
+} from '../errors/session-errors.js';
+import { relatedObjects } from './cascades.js';
+import { IdentityMap } from './identity-map.js';
+import { stateFor, stateOf } from './instance-state.js';
+import type { InstanceState, RelationSnapshot, SessionIdentity } from './instance-state.js';
+import { isLegalMove } from './object-state.js';
+import type { ObjectState, StateCause } from './object-state.js';
+import { RollbackMemory } from './rollback-memory.js';
+import type { SavedState } from './rollback-memory.js';
+import type { SessionListeners } from './session-events.js';
+
+/**
+ * The objects of one session and their states: which are new, which stand for rows, which are to go; and how
+ * all of them get back to where they were. It does no I/O and knows no SQL.
+ */
+export class UnitOfWork {
+  readonly identity = new IdentityMap();
+  readonly memory = new RollbackMemory();
+  /** Added and not flushed, in the order of `add`. */
+  readonly pending = new Set<InstanceState>();
+  /** Marked by `delete()` and not flushed. */
+  readonly toDelete = new Set<InstanceState>();
+  /** Deleted by a flush of the open unit of work. */
+  readonly deleted = new Set<InstanceState>();
+  /** True once a flush, or SQL of unknown effect, was sent: what is read from then on may be uncommitted. */
+  hasWritten = false;
+  #epoch = 0;
+
+  constructor(
+    readonly owner: SessionIdentity,
+    readonly mappings: EntityMappings,
+    readonly listeners: SessionListeners,
+  ) {}
+
+  // ── looking ───────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * The mapping of an object that a user handed in.
+   * @throws UnmappedEntityError, UnsupportedMappingError
+   */
+  mappingOf(entity: unknown): EntityMapping {
+    if (typeof entity !== 'object' || entity === null) {
+      throw new UnmappedEntityError(`${String(entity)} is no entity. Give an instance of an entity class.`);
+    }
+    const mapping = stateOf(entity)?.mapping ?? this.mappings.ofEntity(entity);
+    if (mapping === null) {
+      const name = entity.constructor === Object ? 'A plain object' : `An instance of ${entity.constructor.name}`;
+      throw new UnmappedEntityError(
+        `${name} is no entity of this session's data source. Make it with its class (new …), and see that the class is among the data source's entities.`,
+      );
+    }
+    return this.supported(mapping);
+  }
+
+  /** @throws UnsupportedMappingError */
+  supported(mapping: EntityMapping): EntityMapping {
+    if (mapping.unsupported !== null) {
+      throw new UnsupportedMappingError(
+        `Sessions do not support ${mapping.name}: ${mapping.unsupported}. Use its repository; it joins the transaction all the same.`,
+      );
+    }
+    return mapping;
+  }
+
+  /** The state of an object of this session; undefined for any other. */
+  own(entity: object): InstanceState | undefined {
+    const state = stateOf(entity);
+    return state?.session === this.owner ? state : undefined;
+  }
+
+  /** True when the object's values are not to be believed any more: after commit, rollback or `expire`. */
+  isExpired(state: InstanceState): boolean {
+    return state.epoch !== this.#epoch;
+  }
+
+  expire(state: InstanceState): void {
+    state.epoch = -1;
+  }
+
+  /** All persistent objects are to be read again before they are believed. */
+  expireAll(): void {
+    this.#epoch++;
+  }
+
+  /** The values that an object has now come from the database. */
+  believe(state: InstanceState): void {
+    state.epoch = this.#epoch;
+  }
+
+  /** True when a property or a loaded relation of a persistent object differs from the row last seen. */
+  isChanged(state: InstanceState): boolean {
+    return state.mapping.isChanged(state.entity, state.snapshot!) || this.#relationsChanged(state);
+  }
+
+  #relationsChanged({ mapping, entity, relations }: InstanceState): boolean {
+    for (const relation of mapping.relations) {
+      const value = relation.get(entity);
+      if (value === undefined) continue;
+      const seen = relations?.[relation.index];
+      if (seen === undefined) {
+        // Set although it was never loaded: a change, unless it says what the foreign key says already.
+        return true;
+      }
+      if (seen.isToMany) {
+        const array = value as object[];
+        if (!Array.isArray(array) || array.length !== seen.items.length) return true;
+        for (let at = 0; at < array.length; at++) if (array[at] !== seen.items[at]) return true;
+      } else if (seen.related !== value) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  /** True when a flush would have something to do. */
+  get hasWork(): boolean {
+    if (this.pending.size > 0 || this.toDelete.size > 0) return true;
+    for (const state of this.identity) if (this.isChanged(state)) return true;
+    return false;
+  }
+
+  // ── moving objects ────────────────────────────────────────────────────────────────────────────────────
+
+  /** Makes the object, and what is reachable from it, part of the session. */
+  add(entity: object): void {
+    const mapping = this.mappingOf(entity);
+    this.#refuseReadOnly(mapping);
+    this.#refuseForeign(stateOf(entity), 'add');
+    const queue: object[] = [entity];
+    const seen = new Set<object>(queue);
+    for (let at = 0; at < queue.length; at++) {
+      const one = queue[at]!;
+      this.#addOne(one, at > 0);
+      const ownMapping = stateOf(one)?.mapping ?? this.mappings.ofEntity(one);
+      if (ownMapping === null) continue;
+      for (const related of relatedObjects(ownMapping, one)) {
+        if (seen.has(related)) continue;
+        seen.add(related);
+        if (this.mappings.ofEntity(related) !== null || stateOf(related) !== undefined) queue.push(related);
+      }
+    }
+  }
+
+  /** Adds what has become reachable from the session's objects since they were added or loaded. */
+  cascade(): void {
+    const visit = (state: InstanceState): void => {
+      if (state.mapping.relations.length === 0 || state.isMarkedDeleted) return;
+      for (const related of relatedObjects(state.mapping, state.entity)) {
+        const known = stateOf(related);
+        if (known?.session != null) continue;
+        if (known === undefined && this.mappings.ofEntity(related) === null) continue;
+        if (known?.wasDeleted === true) continue;
+        this.add(related);
+      }
+    };
+    this.identity.forEach(visit);
+    // `add` goes on along the relations of what it adds.
+    for (const state of [...this.pending]) visit(state);
+  }
+
+  #addOne(entity: object, isCascaded: boolean): void {
+    const known = stateOf(entity);
+    if (known?.session === this.owner) {
+      if (known.isMarkedDeleted && !isCascaded) {
+        this.memory.touch(known);
+        known.isMarkedDeleted = false;
+        this.toDelete.delete(known);
+      } else if (known.state === 'deleted' && !isCascaded) {
+        throw new InvalidSessionOperationError(
+          `add: ${describe(known)} was deleted by this session. Use makeTransient() first to insert it again.`,
+        );
+      }
+      return;
+    }
+    // What another session tracks is only referred to.
+    if (known !== undefined && known.session !== null) return;
+    const mapping = known?.mapping ?? this.mappingOf(entity);
+    if (mapping.unsupported !== null) this.supported(mapping);
+    const state = known ?? stateFor(entity, mapping);
+    if (state.wasDeleted) {
+      if (isCascaded) return;
+      throw new InvalidSessionOperationError(
+        `add: ${describe(state)} was deleted. Use makeTransient() first to insert it again.`,
+      );
+    }
+    if (state.state === 'detached') {
+      this.#attach(state);
+      return;
+    }
+    this.memory.touch(state);
+    state.session = this.owner;
+    this.pending.add(state);
+    this.move(state, 'pending', 'add');
+  }
+
+  #attach(state: InstanceState): void {
+    const other = this.identity.get(state.mapping, state.key!);
+    if (other !== undefined && other !== state) {
+      throw new InvalidSessionOperationError(
+        `add: the session has another object for ${describe(state)} already. Use merge() to copy this one's values onto it.`,
+      );
+    }
+    this.memory.touch(state);
+    state.session = this.owner;
+    state.seenIn = null;
+    state.lockedIn = null;
+    this.identity.set(state);
+    this.believe(state);
+    this.move(state, 'persistent', 'add');
+  }
+
+  /** Marks a persistent object; the next flush deletes its row. */
+  markDeleted(entity: object): void {
+    const mapping = this.mappingOf(entity);
+    this.#refuseReadOnly(mapping);
+    const state = stateOf(entity);
+    this.#refuseForeign(state, 'delete');
+    if (state === undefined || state.state === 'transient' || state.state === 'pending') {
+      throw new InvalidSessionOperationError(
+        `delete: this ${mapping.name} is not persisted (it is ${state?.state ?? 'transient'}). ${state?.state === 'pending' ? 'Use expunge() to take it out of the session.' : 'There is no row to delete.'}`,
+      );
+    }
+    if (state.state === 'deleted' || state.isMarkedDeleted) return;
+    if (state.state === 'detached') {
+      if (state.wasDeleted) {
+        throw new InvalidSessionOperationError(`delete: ${describe(state)} was deleted already.`);
+      }
+      this.#attach(state);
+    }
+    this.memory.touch(state);
+    state.isMarkedDeleted = true;
+    this.toDelete.add(state);
+  }
+
+  /** Takes an object out of the session. */
+  expunge(state: InstanceState, cause: StateCause = 'expunge'): void {
+    this.pending.delete(state);
+    this.toDelete.delete(state);
+    this.deleted.delete(state);
+    if (state.key !== null) this.identity.delete(state);
+    state.isMarkedDeleted = false;
+    state.session = null;
+    state.seenIn = null;
+    state.lockedIn = null;
+    if (state.state === 'pending') {
+      state.key = null;
+      this.move(state, 'transient', cause);
+    } else {
+      this.move(state, 'detached', cause);
+    }
+  }
+
+  /** Makes a new object for a row, or takes the one that stands for it already, persistent. */
+  adopt(state: InstanceState, key: IdentityKey): void {
+    state.session = this.owner;
+    state.key = key;
+    this.identity.set(state);
+    this.move(state, 'persistent', 'load');
+  }
+
+  move(state: InstanceState, to: ObjectState, cause: StateCause): void {
+    const from = state.state;
+    if (from === to) return;
+    if (!isLegalMove(from, to, cause)) {
+      throw new InvalidSessionOperationError(`${describe(state)} cannot go from ${from} to ${to} by ${cause}.`);
+    }
+    state.state = to;
+    if (this.listeners.has('stateChange')) {
+      this.listeners.emitNow('stateChange', { entity: state.entity, from, to, cause });
+    }
+  }
+
+  #refuseForeign(state: InstanceState | undefined, operation: string): void {
+    if (state === undefined || state.session === null || state.session === this.owner) return;
+    throw new InvalidSessionOperationError(
+      `${operation}: ${describe(state)} belongs to session ${state.session.id} (${state.session.label}), and this is session ${this.owner.id} (${this.owner.label}). Use merge() to copy it over, or expunge it there first.`,
+    );
+  }
+
+  #refuseReadOnly(mapping: EntityMapping): void {
+    if (!mapping.isReadOnly) return;
+    throw new InvalidSessionOperationError(`${mapping.name} is a view; its objects can be read only.`);
+  }
+
+  // ── the end of a unit of work ─────────────────────────────────────────────────────────────────────────
+
+  /** COMMIT was answered: what was deleted leaves, and nothing needs to be remembered. */
+  committed(expire: boolean): void {
+    for (const state of this.deleted) {
+      this.deleted.delete(state);
+      state.session = null;
+      this.move(state, 'detached', 'commit');
+    }
+    for (const [state] of this.memory.touched()) state.written = null;
+    this.memory.forget();
+    this.hasWritten = false;
+    if (expire) this.expireAll();
+  }
+
+  /** The unit of work is gone: every object goes back to what is known to be committed, and is expired. */
+  rolledBack(): void {
+    for (const [state, saved] of this.memory.rollBackAll()) this.#restore(state, saved);
+    for (const state of this.pending) this.#dropPending(state);
+    this.identity.forEach((state) => {
+      this.restoreValues(state);
+    });
+    this.hasWritten = false;
+    this.expireAll();
+  }
+
+  /** A savepoint was rolled back: what was touched since is as it was, and expired. */
+  rolledBackTo(savepoint: object): void {
+    const touched = this.memory.rollBack(savepoint);
+    for (const [state, saved] of touched) {
+      this.#restore(state, saved);
+      this.expire(state);
+    }
+    this.identity.forEach((state) => {
+      if (!this.isChanged(state)) return;
+      this.restoreValues(state);
+      this.expire(state);
+    });
+  }
+
+  #restore(state: InstanceState, saved: SavedState): void {
+    if (state.session === this.owner && state.key !== null) this.identity.delete(state);
+    this.pending.delete(state);
+    this.toDelete.delete(state);
+    this.deleted.delete(state);
+    if (saved.written === null && state.written !== null) undoWritten(state);
+    const from = state.state;
+    state.session = saved.session;
+    state.key = saved.key;
+    state.snapshot = saved.snapshot;
+    state.relations = saved.relations === null ? null : [...saved.relations];
+    state.isMarkedDeleted = saved.isMarkedDeleted;
+    state.wasDeleted = saved.wasDeleted;
+    state.seenIn = saved.seenIn;
+    state.lockedIn = saved.lockedIn;
+    state.trustedIn = saved.trustedIn;
+    state.written = saved.written;
+    if (from !== saved.state) this.move(state, saved.state, 'rollback');
+    if (saved.session !== this.owner) return;
+    if (saved.state === 'pending') this.pending.add(state);
+    if (saved.state === 'persistent') {
+      this.identity.set(state);
+      if (saved.isMarkedDeleted) this.toDelete.add(state);
+      this.restoreValues(state);
+    }
+    if (saved.state === 'deleted') this.deleted.add(state);
+  }
+
+  #dropPending(state: InstanceState): void {
+    this.pending.delete(state);
+    state.session = null;
+    this.move(state, 'transient', 'rollback');
+  }
+
+  /** Writes the last known values back onto a persistent object. */
+  restoreValues(state: InstanceState): void {
+    const { entity, mapping, relations } = state;
+    const snapshot = state.snapshot!;
+    if (mapping.isChanged(entity, snapshot)) {
+      for (const column of mapping.columns) restoreColumn(entity, column, snapshot);
+    }
+    for (const relation of mapping.relations) {
+      const seen = relations?.[relation.index];
+      const value = relation.get(entity);
+      if (seen === undefined) {
+        if (value !== undefined) relation.set(entity, undefined);
+      } else if (seen.isToMany) {
+        restoreArray(seen);
+        if (value !== seen.array) relation.set(entity, seen.array);
+      } else if (value !== seen.related) {
+        relation.set(entity, seen.related);
+      }
+    }
+  }
+
+  /** Forgets everything; objects become transient or detached. */
+  clear(cause: StateCause): void {
+    for (const state of [...this.pending, ...this.identity, ...this.deleted]) this.expunge(state, cause);
+    this.memory.forget();
+    this.hasWritten = false;
+  }
+}
+
+function restoreColumn(entity: object, column: ColumnMapping, snapshot: Snapshot): void {
+  const frozen = snapshot[column.index];
+  if (!column.isProperty || frozen === undefined) return;
+  const value = column.get(entity);
+  if (value === undefined || !column.same(value, frozen)) column.set(entity, column.thaw(frozen));
+}
+
+function restoreArray(seen: Extract<RelationSnapshot, { isToMany: true }>): void {
+  const { array, items } = seen;
+  if (array.length === items.length && array.every((item, at) => item === items[at])) return;
+  array.splice(0, array.length, ...items);
+}
+
+function undoWritten(state: InstanceState): void {
+  for (const property of state.written ?? []) {
+    const value = property.get();
+    const isUntouched =
+      value === property.written ||
+      (value instanceof Date && property.written instanceof Date && value.getTime() === property.written.getTime());
+    if (isUntouched) property.set(property.before);
+  }
+}
+
+/** `Account 5`, for messages. */
+export function describe(state: InstanceState): string {
+  const { mapping, key, snapshot } = state;
+  if (key === null || snapshot === null) return `the ${state.state} ${mapping.name}`;
+  const parts = mapping.keyColumns.map((column) => String(column.storedParameter(snapshot)));
+  return `${mapping.name} ${parts.join(', ')}`;
+}

@@ -1,0 +1,132 @@
+import type { IdentityKey, RowReader, Snapshot } from '../database/entity-mapping.js';
+import type { CompiledColumn } from './column-mapping.js';
+
+/**
+ * Functions generated once for an entity, because they run for every row and every tracked object: reading a
+ * result row into an entity and its snapshot, and telling whether an entity still equals its snapshot. Only
+ * property names and positions from the metadata enter the generated text, quoted as string literals.
+ */
+
+/** Compiles the comparison of an entity's columns with its snapshot. */
+export function compileIsChanged(columns: readonly CompiledColumn[]): (entity: object, snapshot: Snapshot) => boolean {
+  const tests = columns
+    .filter((column) => column.isProperty && column.updatable && column.role !== 'discriminator')
+    .map((column) => {
+      const slot = `s[${column.index}]`;
+      return `v = ${propertyRead(column)}; if (v !== ${slot} && v !== undefined && !c[${column.index}].same(v, ${slot})) return true;`;
+    });
+  return generate('c', `return function isChanged(e, s) { let v; ${tests.join('\n')} return false; }`, columns);
+}
+
+/**
+ * Compiles a reader of rows.
+ * @param positions where each column stands in the row, by column index; -1 where it does not
+ * @param slots length of a snapshot
+ */
+export function compileRowReader(
+  columns: readonly CompiledColumn[],
+  positions: readonly number[],
+  slots: number,
+): RowReader {
+  const inPlace = columns.every((column) => positions[column.index] === column.index);
+  const lines: string[] = [];
+  const snapshot: string[] = [];
+  const raws: string[] = [];
+  for (const column of columns) {
+    const at = positions[column.index] ?? -1;
+    const write = column.isProperty ? propertyWrite(column) : null;
+    if (at === -1) {
+      if (write !== null) {
+        lines.push(`if (b === null && ${propertyRead(column)} !== undefined) ${write('undefined')};`);
+      }
+      snapshot.push(`b === null ? undefined : b[${column.index}]`);
+      if (column.rawSlot !== -1) raws[column.rawSlot] = `b === null ? undefined : b[${column.rawSlot}]`;
+      continue;
+    }
+    if (column.isPlain) {
+      if (write !== null) lines.push(`${write(`r[${at}]`)};`);
+      snapshot.push(`r[${at}]`);
+      continue;
+    }
+    lines.push(`v = c[${column.index}].fromRow(r[${at}]);`);
+    if (write !== null) lines.push(`${write('v')};`);
+    if (column.rawSlot !== -1) raws[column.rawSlot] = `c[${column.index}].rawToParameter(r[${at}])`;
+    if (inPlace) {
+      if (column.rawSlot !== -1) lines.push(`w[${column.index}] = ${raws[column.rawSlot]};`);
+      lines.push(`r[${at}] = c[${column.index}].freeze(v);`);
+    } else {
+      lines.push(`f${column.index} = c[${column.index}].freeze(v);`);
+      snapshot.push(`f${column.index}`);
+    }
+  }
+  const hasRaws = slots > columns.length;
+  let finish: string;
+  if (inPlace) {
+    const pushes = columns
+      .filter((column) => column.rawSlot !== -1)
+      .sort((a, b) => a.rawSlot - b.rawSlot)
+      .map((column) => `r.push(w[${column.index}]);`);
+    finish = `r.length = ${columns.length}; ${pushes.join(' ')} return r;`;
+  } else {
+    finish = `return [${[...snapshot, ...raws.slice(columns.length)].join(', ')}];`;
+  }
+  const locals = columns.map((column) => `f${column.index}`).join(', ');
+  const body = `let v${locals === '' ? '' : `, ${locals}`}; ${inPlace && hasRaws ? 'const w = [];' : ''} ${lines.join('\n')} ${finish}`;
+  const load = generate<RowReader['load']>('c', `return function load(e, r, b) { ${body} }`, columns);
+
+  const keyColumns = columns.filter((column) => column.isKey);
+  const keyPositions = keyColumns.map((column) => positions[column.index] ?? -1);
+  return { positions, load, key: keyReader(keyColumns, keyPositions) };
+}
+
+function keyReader(
+  keyColumns: readonly CompiledColumn[],
+  positions: readonly number[],
+): (row: unknown[]) => IdentityKey | null {
+  const first = keyColumns[0];
+  if (keyColumns.length === 1 && first !== undefined) {
+    const at = positions[0] ?? -1;
+    const part = first.keyPart;
+    return (row) => {
+      const stored = row[at];
+      return stored === null || stored === undefined ? null : part(stored);
+    };
+  }
+  return (row) => {
+    const parts: (string | number)[] = [];
+    for (let i = 0; i < keyColumns.length; i++) {
+      const stored = row[positions[i]!];
+      if (stored === null || stored === undefined) return null;
+      parts.push(keyColumns[i]!.keyPart(stored));
+    }
+    return joinKeyParts(parts);
+  };
+}
+
+/** One key of several parts; lengths keep parts from running into each other. */
+export function joinKeyParts(parts: readonly (string | number)[]): string {
+  let key = '';
+  for (const part of parts) key += typeof part === 'number' ? `${part};` : `${part.length}:${part};`;
+  return key;
+}
+
+function propertyRead(column: CompiledColumn): string {
+  const [first, ...rest] = propertyNames(column);
+  return `e[${first!}]${rest.map((name) => `?.[${name}]`).join('')}`;
+}
+
+function propertyWrite(column: CompiledColumn): (value: string) => string {
+  const names = propertyNames(column);
+  if (names.length === 1) return (value) => `e[${names[0]!}] = ${value}`;
+  return (value) => `c[${column.index}].set(e, ${value})`;
+}
+
+function propertyNames(column: CompiledColumn): string[] {
+  const owners = column.metadata.embeddedMetadata?.embeddedMetadataTree ?? [];
+  return [...owners.map((step) => step.propertyName), column.metadata.propertyName].map((name) => JSON.stringify(name));
+}
+
+function generate<T>(parameter: string, body: string, argument: unknown): T {
+  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the generated text holds only positions and quoted names
+  return (new Function(parameter, `'use strict'; ${body}`) as (argument: unknown) => T)(argument);
+}

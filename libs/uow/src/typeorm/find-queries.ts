@@ -1,0 +1,194 @@
+import type { DataSource, FindManyOptions, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import type { EntityMapping, RowReader } from '../database/entity-mapping.js';
+import { lockClause } from '../database/loading.js';
+import type { EntityQueries, EntityQuery, LockOptions } from '../database/loading.js';
+import type { Statement, StatementResult } from '../database/statement.js';
+import { InvalidSessionOperationError } from '../errors/session-errors.js';
+import type { CompiledMapping } from './entity-mapping.js';
+
+/**
+ * TypeORM's find options as SQL. TypeORM's own builder makes the conditions, the joins that they need and the
+ * order, so that they mean what they mean in a repository; relations are left out and loaded afterwards by
+ * the session, in one query each.
+ */
+
+type Options = FindManyOptions<ObjectLiteral> & Record<string, unknown>;
+
+/** The alias of the entity in every query: short, so that no column alias is ever cut to the limit of 63 bytes. */
+const ALIAS = 'e';
+
+export class FindQueries implements EntityQueries {
+  readonly #dataSource: DataSource;
+
+  constructor(dataSource: DataSource) {
+    this.#dataSource = dataSource;
+  }
+
+  find(mapping: EntityMapping, given: object, lock: LockOptions | null): EntityQuery {
+    const options = given as Options;
+    const builder = this.#builder(mapping, { ...options, select: selectOf(mapping, options.select) });
+    const joins = builder.expressionMap.joinAttributes.length > 0;
+    if (lock?.lock !== undefined && Object.keys(builder.expressionMap.allOrderBys).length === 0) {
+      // Two who lock the same rows must take them in the same order.
+      for (const column of mapping.keyColumns) builder.addOrderBy(`${ALIAS}.${column.path}`, 'ASC');
+    }
+    const [text, values] = builder.getQueryAndParameters();
+    const positions = new Map<readonly unknown[], RowReader>();
+    return {
+      statement: {
+        text: text + lockClause(lock, this.#dataSource.driver.escape(ALIAS)),
+        values: values as unknown[],
+        rowMode: 'array',
+      },
+      reader: (result) => readerOf(mapping, result, positions),
+      mayRepeat: joins,
+      skip: joins ? options.skip : undefined,
+      take: joins ? options.take : undefined,
+      relations: relationPaths(mapping, options),
+    };
+  }
+
+  relationPaths(mapping: EntityMapping, relations: unknown): string[] {
+    return relationPaths(mapping, { relations, loadEagerRelations: false } as Options);
+  }
+
+  count(mapping: EntityMapping, given: object): Statement {
+    const { text, values, joins } = this.#bare(mapping, given);
+    const keys = mapping.keyColumns.map((column) => this.#dataSource.driver.escape(`${ALIAS}_${column.name}`));
+    const counted = joins ? `(SELECT DISTINCT ${keys.join(', ')} FROM (${text}) AS found)` : `(${text})`;
+    return { text: `SELECT count(*)::int FROM ${counted} AS counted`, values, rowMode: 'array' };
+  }
+
+  exists(mapping: EntityMapping, given: object): Statement {
+    const { text, values } = this.#bare(mapping, given);
+    return { text: `SELECT EXISTS (${text})`, values, rowMode: 'array' };
+  }
+
+  #bare(mapping: EntityMapping, given: object): { text: string; values: unknown[]; joins: boolean } {
+    const { where, withDeleted } = given as Options;
+    const keys = Object.fromEntries(mapping.keyColumns.map((column) => [column.path, true]));
+    const builder = this.#builder(mapping, {
+      ...(where === undefined ? {} : { where }),
+      ...(withDeleted === undefined ? {} : { withDeleted }),
+      select: nested(Object.keys(keys)),
+    });
+    const [text, values] = builder.getQueryAndParameters();
+    return { text, values: values as unknown[], joins: builder.expressionMap.joinAttributes.length > 0 };
+  }
+
+  #builder(mapping: EntityMapping, options: Record<string, unknown>): SelectQueryBuilder<ObjectLiteral> {
+    for (const refused of REFUSED_OPTIONS) {
+      if (options[refused.name] === undefined) continue;
+      throw new InvalidSessionOperationError(`find of ${mapping.name}: the option "${refused.name}" ${refused.why}.`);
+    }
+    const own = { ...options, loadEagerRelations: false };
+    for (const name of SESSION_OPTIONS) Reflect.deleteProperty(own, name);
+    const { metadata } = mapping as CompiledMapping;
+    return this.#dataSource.createQueryBuilder<ObjectLiteral>(metadata.target, ALIAS).setFindOptions(own);
+  }
+}
+
+/** Options that the session applies itself. */
+const SESSION_OPTIONS = [
+  'relations',
+  'lock',
+  'nowait',
+  'skipLocked',
+  'cache',
+  'transaction',
+  'relationLoadStrategy',
+  'populateExisting',
+  'readOnly',
+];
+
+const REFUSED_OPTIONS = [
+  { name: 'join', why: 'is not supported; use relations' },
+  {
+    name: 'loadRelationIds',
+    why: 'is not supported, since a relation of a tracked object holds objects; use relations',
+  },
+];
+
+/** The selected columns, with what tracking needs: the key, the version, the discriminator. */
+function selectOf(mapping: EntityMapping, given: unknown): object | undefined {
+  if (given === undefined || given === null) return undefined;
+  const asked = Array.isArray(given)
+    ? (given as string[])
+    : mapping.columns
+        .filter((column) => column.isProperty && valueAt(given as ObjectLiteral, column.path) === true)
+        .map((column) => column.path);
+  if (asked.length === 0) return undefined;
+  const needed = [...mapping.keyColumns, mapping.version, mapping.discriminator].flatMap((column) =>
+    column === null || !column.isProperty ? [] : [column.path],
+  );
+  return nested([...new Set([...asked, ...needed])]);
+}
+
+/** `{ address: { city: true } }` of `address.city`. */
+function nested(paths: readonly string[]): object {
+  const tree: Record<string, unknown> = {};
+  for (const path of paths) {
+    const names = path.split('.');
+    const last = names.pop()!;
+    let at = tree;
+    for (const name of names) at = (at[name] ??= {}) as Record<string, unknown>;
+    at[last] = true;
+  }
+  return tree;
+}
+
+function valueAt(tree: ObjectLiteral, path: string): unknown {
+  let at: unknown = tree;
+  for (const name of path.split('.')) {
+    if (at === true) return true;
+    at = (at as Record<string, unknown> | undefined)?.[name];
+  }
+  return at;
+}
+
+/** Where each column of the mapping stands in an answer, by the aliases that TypeORM gives. */
+function readerOf(
+  mapping: EntityMapping,
+  result: StatementResult,
+  known: Map<readonly unknown[], RowReader>,
+): RowReader {
+  let reader = known.get(result.fields);
+  if (reader === undefined) {
+    const byName = new Map(result.fields.map((field, at) => [field.name, at]));
+    reader = mapping.readerFor(mapping.columns.map((column) => byName.get(`${ALIAS}_${column.name}`) ?? -1));
+    known.set(result.fields, reader);
+  }
+  return reader;
+}
+
+/** Asked-for and eager relations as paths, outer ones first. */
+function relationPaths(mapping: EntityMapping, options: Options): string[] {
+  const paths = new Set<string>();
+  const collect = (tree: unknown, at: EntityMapping | null, prefix: string): void => {
+    if (Array.isArray(tree)) {
+      for (const path of tree as string[]) {
+        const names = path.split('.');
+        names.forEach((_, depth) => paths.add(prefix + names.slice(0, depth + 1).join('.')));
+      }
+    } else if (typeof tree === 'object' && tree !== null) {
+      for (const [name, wanted] of Object.entries(tree)) {
+        if (wanted === undefined || wanted === false) continue;
+        const relation = at?.relations.find(({ path }) => path === name);
+        if (relation !== undefined || at === null) paths.add(prefix + name);
+        collect(wanted, relation?.target ?? at, `${prefix}${name}.`);
+      }
+    }
+  };
+  collect(options.relations, mapping, '');
+  if (options.loadEagerRelations !== false) addEager(mapping, '', paths, new Set());
+  return [...paths];
+}
+
+function addEager(mapping: EntityMapping, prefix: string, paths: Set<string>, above: Set<EntityMapping>): void {
+  if (above.has(mapping)) return;
+  for (const relation of mapping.relations) {
+    if (!relation.eager) continue;
+    paths.add(prefix + relation.path);
+    addEager(relation.target, `${prefix}${relation.path}.`, paths, new Set([...above, mapping]));
+  }
+}

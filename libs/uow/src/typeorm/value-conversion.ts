@@ -1,0 +1,194 @@
+import type { DataSource, EntityMetadata } from 'typeorm';
+
+/** TypeORM does not export the class by name in every supported version. */
+export type ColumnMetadata = EntityMetadata['columns'][number];
+
+/**
+ * How one column's values pass between entity, snapshot and driver. TypeORM's own conversions are used for
+ * everything that it converts, so a session reads and writes exactly what a repository does; columns whose
+ * values are primitives on both sides are marked plain and skip it.
+ */
+export interface ValueConversion {
+  /** Driver values are primitives and go unchanged into entity and snapshot. */
+  readonly isPlain: boolean;
+  /** A transformer stands between: the stored form is kept beside the property's. */
+  readonly isTransformed: boolean;
+  freeze(value: unknown): unknown;
+  thaw(frozen: unknown): unknown;
+  same(value: unknown, frozen: unknown): boolean;
+  toParameter(value: unknown): unknown;
+  fromRow(raw: unknown): unknown;
+  /** The parameter, without the transformer, for what the driver read. */
+  rawToParameter(raw: unknown): unknown;
+  /** The parameter for a frozen value of a column without transformer. */
+  frozenToParameter(frozen: unknown): unknown;
+}
+
+/**
+ * What a snapshot holds in place of a mutable value that is neither date nor bytes: what would be sent for it
+ * (json, and whatever only a transformer can copy), else a deep copy.
+ */
+class FrozenValue {
+  constructor(readonly stored: unknown) {}
+}
+
+const PLAIN_TYPES = new Set([
+  'integer',
+  'smallint',
+  'bigint',
+  'text',
+  'character varying',
+  'character',
+  'uuid',
+  'boolean',
+  'numeric',
+  'real',
+  'double precision',
+  'citext',
+  'money',
+  'inet',
+  'cidr',
+  'macaddr',
+  'enum',
+]);
+const TIMESTAMP_TYPES = new Set(['timestamp without time zone', 'timestamp with time zone']);
+const JSON_TYPES = new Set(['json', 'jsonb']);
+
+/** The name that TypeORM normalizes a column's type to. */
+export function normalizedType(dataSource: DataSource, column: ColumnMetadata): string {
+  return dataSource.driver.normalizeType(column);
+}
+
+/** Compiles the conversion of one column. */
+export function valueConversion(dataSource: DataSource, column: ColumnMetadata): ValueConversion {
+  const type = normalizedType(dataSource, column);
+  const isTransformed = column.transformer !== undefined;
+  const isArray = column.isArray;
+  const declared = column.type;
+  const isPlain =
+    !isTransformed &&
+    !isArray &&
+    PLAIN_TYPES.has(type) &&
+    declared !== 'simple-array' &&
+    declared !== 'simple-json' &&
+    !(type === 'enum' && column.enum?.some((member) => typeof member === 'number') === true);
+  const isTimestamp = TIMESTAMP_TYPES.has(type) && !isTransformed && !isArray;
+  const isJson = JSON_TYPES.has(type) && !isTransformed && !isArray;
+
+  const driver = dataSource.driver;
+  const untransformed = Object.create(column, { transformer: { value: undefined } }) as ColumnMetadata;
+  const toParameter =
+    isPlain && declared !== Boolean
+      ? unchangedParameter
+      : (value: unknown): unknown => {
+          const parameter: unknown = driver.preparePersistentValue(value, column);
+          return parameter === undefined ? null : parameter;
+        };
+  const fromRow =
+    isPlain || isTimestamp || isJson
+      ? (raw: unknown): unknown => raw
+      : (raw: unknown): unknown => driver.prepareHydratedValue(raw, column);
+
+  const keepsParameter = isTransformed || isJson || declared === 'simple-json';
+
+  const freeze = (value: unknown): unknown => {
+    if (typeof value !== 'object' || value === null) {
+      return typeof value === 'function' ? undefined : value;
+    }
+    if (value instanceof Date) return new Date(value.getTime());
+    if (value instanceof Uint8Array) return Buffer.from(value);
+    return new FrozenValue(copyOf(keepsParameter ? toParameter(value) : value));
+  };
+
+  const thaw = (frozen: unknown): unknown => {
+    if (typeof frozen !== 'object' || frozen === null) return frozen;
+    if (frozen instanceof Date) return new Date(frozen.getTime());
+    if (frozen instanceof Uint8Array) return Buffer.from(frozen);
+    const stored = copyOf((frozen as FrozenValue).stored);
+    if (!keepsParameter) return stored;
+    return isJson ? JSON.parse(stored as string) : fromRow(stored);
+  };
+
+  const same = (value: unknown, frozen: unknown): boolean => {
+    if (value === frozen) return true;
+    if (value === null || frozen === null || frozen === undefined) return false;
+    if (value instanceof Date && frozen instanceof Date) {
+      return value.getTime() === frozen.getTime() || (Number.isNaN(value.getTime()) && Number.isNaN(frozen.getTime()));
+    }
+    if (value instanceof Uint8Array && frozen instanceof Uint8Array) return Buffer.compare(value, frozen) === 0;
+    if (typeof value === 'function') return false;
+    if (!keepsParameter && frozen instanceof FrozenValue) return sameJson(value, frozen.stored);
+    const parameter = toParameter(value);
+    const stored =
+      frozen instanceof FrozenValue ? frozen.stored : frozen instanceof Date ? frozen : toParameter(thaw(frozen));
+    return sameParameter(parameter, stored, isJson || declared === 'simple-json');
+  };
+
+  return {
+    isPlain,
+    isTransformed,
+    freeze,
+    thaw,
+    same,
+    toParameter,
+    fromRow,
+    rawToParameter: (raw) => copyOf(driver.preparePersistentValue(raw, untransformed) ?? null),
+    frozenToParameter: (frozen) =>
+      frozen instanceof FrozenValue && keepsParameter ? frozen.stored : toParameter(thaw(frozen)),
+  };
+}
+
+function unchangedParameter(value: unknown): unknown {
+  return value === undefined ? null : value;
+}
+
+function copyOf(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (value instanceof Date) return new Date(value.getTime());
+  if (value instanceof Uint8Array) return Buffer.from(value);
+  if (Array.isArray(value)) return value.map(copyOf);
+  const copy = Object.create(Object.getPrototypeOf(value) as object | null) as Record<string, unknown>;
+  for (const [name, part] of Object.entries(value)) copy[name] = copyOf(part);
+  return copy;
+}
+
+function sameParameter(a: unknown, b: unknown, isJson: boolean): boolean {
+  if (a === b) return true;
+  if (a === null || b === null || a === undefined || b === undefined) return false;
+  if (typeof a === 'string' && typeof b === 'string') {
+    return isJson && a.length === b.length && sameJson(JSON.parse(a), JSON.parse(b));
+  }
+  if (typeof a !== 'object' && typeof b !== 'object') {
+    // The driver sends every parameter as text: 5, 5n and '5' are one value to the server. NaN is equal to itself there.
+    return String(a) === String(b);
+  }
+  return sameJson(a, b);
+}
+
+/** Equality of values, whatever the order of object keys. */
+function sameJson(a: unknown, b: unknown): boolean {
+  if (a === b) return true;
+  if (typeof a !== 'object' || typeof b !== 'object' || a === null || b === null) {
+    return typeof a === 'number' && typeof b === 'number' && Number.isNaN(a) && Number.isNaN(b);
+  }
+  if (a instanceof Date || b instanceof Date) {
+    return a instanceof Date && b instanceof Date && a.getTime() === b.getTime();
+  }
+  if (a instanceof Uint8Array || b instanceof Uint8Array) {
+    return a instanceof Uint8Array && b instanceof Uint8Array && Buffer.compare(a, b) === 0;
+  }
+  if (Array.isArray(a)) {
+    return (
+      Array.isArray(b) && a.length === b.length && a.every((part, index) => sameJson(part, (b as unknown[])[index]))
+    );
+  }
+  if (Array.isArray(b)) return false;
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length &&
+    names.every(
+      (name) =>
+        Object.hasOwn(b, name) && sameJson((a as Record<string, unknown>)[name], (b as Record<string, unknown>)[name]),
+    )
+  );
+}
