@@ -28,7 +28,7 @@ const LARGEST_BALANCE = 9_223_372_036_854_775_807n;
  */
 @Entity('accounts')
 export class Account {
-  @PrimaryGeneratedColumn('identity', { type: 'bigint' })
+  @PrimaryGeneratedColumn('identity', { type: 'bigint', generatedIdentity: 'ALWAYS' })
   readonly id!: string;
 
   @Column('text')

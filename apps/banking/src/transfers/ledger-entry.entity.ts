@@ -13,7 +13,7 @@ import { Transfer } from './transfer.entity.js';
  */
 @Entity('ledger_entries')
 export class LedgerEntry {
-  @PrimaryGeneratedColumn('identity', { type: 'bigint' })
+  @PrimaryGeneratedColumn('identity', { type: 'bigint', generatedIdentity: 'ALWAYS' })
   readonly id!: string;
 
   @ManyToOne(() => Transfer, (transfer) => transfer.entries, { nullable: false })

@@ -11,7 +11,7 @@ import { LedgerEntry } from './ledger-entry.entity.js';
  */
 @Entity('transfers')
 export class Transfer {
-  @PrimaryGeneratedColumn('identity', { type: 'bigint' })
+  @PrimaryGeneratedColumn('identity', { type: 'bigint', generatedIdentity: 'ALWAYS' })
   readonly id!: string;
 
   @Column('bigint', { name: 'from_account_id' })
