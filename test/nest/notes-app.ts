@@ -1,6 +1,7 @@
 import { Injectable, Module } from '@nestjs/common';
-import type { INestApplicationContext, ModuleMetadata } from '@nestjs/common';
+import type { INestApplication, INestApplicationContext, ModuleMetadata, Type } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
 import { UowModule } from 'nestjs-uow';
 import type { UowModuleOptions } from 'nestjs-uow';
@@ -79,5 +80,59 @@ export class NotesDatabase implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.proxy.close();
     await this.database.drop();
+  }
+}
+
+/** Nest's two HTTP platforms, for `describe.each`. */
+export const PLATFORMS = ['Express', 'Fastify'] as const;
+export type Platform = (typeof PLATFORMS)[number];
+
+/** Starts a server on a free port. */
+export async function listen(root: Type, platform: Platform): Promise<ListeningApp> {
+  const options = { logger: false } as const;
+  const app =
+    platform === 'Express'
+      ? await NestFactory.create(root, options)
+      : await NestFactory.create(root, new FastifyAdapter(), options);
+  await app.listen(0, '127.0.0.1');
+  return new ListeningApp(app, await app.getUrl());
+}
+
+export class ListeningApp implements AsyncDisposable {
+  constructor(
+    readonly app: INestApplication,
+    readonly url: string,
+  ) {}
+
+  /** Sends a request and gives its status and body. */
+  async send(method: string, path: string, body?: unknown): Promise<{ status: number; body: unknown }> {
+    const response = await fetch(this.url + path, {
+      method,
+      ...(body === undefined
+        ? undefined
+        : { headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    return { status: response.status, body: text === '' ? undefined : parsed(text) };
+  }
+
+  async get(path: string): Promise<{ status: number; body: unknown }> {
+    return await this.send('GET', path);
+  }
+
+  async post(path: string, body: unknown = {}): Promise<{ status: number; body: unknown }> {
+    return await this.send('POST', path, body);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.app.close();
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
   }
 }

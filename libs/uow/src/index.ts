@@ -7,6 +7,37 @@ export type {
   UowOptions,
 } from './nest/uow-module-options.js';
 
+export { InjectDbSession, InjectDbSessionFactory } from './nest/inject-db-session.decorator.js';
+export {
+  getDbSessionFactoryToken,
+  getDbSessionToken,
+  getRequestDbSessionToken,
+  REQUEST_DB_SESSION,
+} from './nest/tokens.js';
+
+// Sessions
+export { DbSession } from './session/db-session.js';
+export type {
+  EntityClass,
+  ExecuteOptions,
+  SessionFindOneOptions,
+  SessionFindOptions,
+  SqlRows,
+  SqlTag,
+} from './session/db-session.js';
+export { DbSessionFactory } from './session/db-session-factory.js';
+export type { SessionOptions } from './session/session.js';
+export { inspectEntity } from './session/inspect.js';
+export type { Inspection, ValueChange } from './session/inspect.js';
+export type {
+  CommittedChange,
+  CommittedChanges,
+  SessionEventName,
+  SessionEvents,
+  SessionListener,
+  StateChange,
+} from './session/session-events.js';
+
 // Transactions
 export { Transactional } from './nest/transactional.decorator.js';
 export type { TransactionalDecorator, TransactionalResult } from './nest/transactional.decorator.js';
@@ -27,3 +58,5 @@ export { isUowError, UowError } from './errors/uow-error.js';
 export * from './errors/database-errors.js';
 export * from './errors/transaction-errors.js';
 export * from './errors/module-errors.js';
+export * from './errors/session-errors.js';
+export * from './errors/flush-errors.js';

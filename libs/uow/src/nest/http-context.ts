@@ -3,7 +3,7 @@ import type { HttpAdapterHost } from '@nestjs/core';
 import type { Report } from '../diagnostics/report.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import { guardReplies } from './reply-guard.js';
-import type { RequestUnits } from './request-units.js';
+import type { EndingResponse, RequestUnits } from './request-units.js';
 
 /**
  * Opens the context of a request before guards run and closes it when the response has ended: as the first
@@ -17,18 +17,12 @@ interface RawRequest {
   readonly originalUrl?: string;
 }
 
-interface RawResponse {
-  readonly statusCode: number;
-  readonly writableFinished: boolean;
-  once(event: 'close', listener: () => void): unknown;
-}
-
 interface FastifyRequestLike {
   readonly raw: RawRequest;
 }
 
 interface FastifyReplyLike {
-  readonly raw: RawResponse;
+  readonly raw: EndingResponse;
 }
 
 type FastifyHook = (request: FastifyRequestLike, reply: FastifyReplyLike, done: () => void) => void;
@@ -42,8 +36,6 @@ export type HttpAdapter = Pick<HttpServer, 'use'> & {
   getType?(): string;
   getInstance(): unknown;
 };
-
-const FIRST_ERROR_STATUS = 400;
 
 export class HttpContext {
   readonly #manager: TransactionManager;
@@ -84,7 +76,7 @@ export class HttpContext {
   }
 
   #installMiddleware(adapter: HttpAdapter): void {
-    adapter.use(((request: RawRequest, response: RawResponse, next: () => void) => {
+    adapter.use(((request: RawRequest, response: EndingResponse, next: () => void) => {
       this.#open(request, response, next);
     }) as never);
   }
@@ -101,14 +93,11 @@ export class HttpContext {
     });
   }
 
-  #open(request: RawRequest, response: RawResponse, next: () => void): void {
+  #open(request: RawRequest, response: EndingResponse, next: () => void): void {
     const unit = this.#manager.openUnit(
       `${request.method ?? 'HTTP'} ${request.originalUrl ?? request.url ?? ''}`,
     );
-    this.#units.set(request, unit);
-    response.once('close', () => {
-      this.#units.ended(unit, response.writableFinished, response.statusCode < FIRST_ERROR_STATUS);
-    });
+    this.#units.follow(request, unit, response);
     unit.run(next);
   }
 }

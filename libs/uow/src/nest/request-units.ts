@@ -1,7 +1,18 @@
 import type { Report } from '../diagnostics/report.js';
-import type { AmbientUnit } from '../transaction/ambient-unit.js';
-import type { TransactionContext } from '../transaction/transaction-context.js';
+import { AmbientUnit } from '../transaction/ambient-unit.js';
+import { currentFrame } from '../transaction/ambient.js';
+import type { TransactionManager } from '../transaction/transaction-manager.js';
+import { abandonResultsOf } from './pending-results.js';
 import { warnOfUncommittedWork } from './uncommitted-work.js';
+
+/** The part of Node's response that tells of its end. */
+export interface EndingResponse {
+  readonly statusCode: number;
+  readonly writableFinished: boolean;
+  once(event: 'close', listener: () => void): unknown;
+}
+
+const FIRST_ERROR_STATUS = 400;
 
 /**
  * The unit (and so the session) of each request, found by the request: for Nest's own request scope, and to
@@ -9,19 +20,36 @@ import { warnOfUncommittedWork } from './uncommitted-work.js';
  */
 export class RequestUnits {
   readonly #units = new WeakMap<object, AmbientUnit>();
+  readonly #prepared = new WeakSet<AmbientUnit>();
+  readonly #responses = new WeakSet<AmbientUnit>();
+  readonly #disconnects = new WeakMap<AmbientUnit, AbortController>();
   readonly #report: Report;
-  readonly #abortsOnDisconnect: (context: TransactionContext) => boolean;
 
-  /**
-   * @param abortsOnDisconnect whether a transaction ends when its client goes away before the response
-   */
-  constructor(report: Report, abortsOnDisconnect: (context: TransactionContext) => boolean) {
+  constructor(report: Report) {
     this.#report = report;
-    this.#abortsOnDisconnect = abortsOnDisconnect;
   }
 
   set(request: object, unit: AmbientUnit): void {
     this.#units.set(request, unit);
+  }
+
+  /**
+   * A unit for a message whose request-scoped providers Nest makes before any interceptor runs; the
+   * interceptor of the message takes it over.
+   */
+  prepare(request: unknown, manager: TransactionManager): AmbientUnit | undefined {
+    const context = messageContext(request);
+    if (context === undefined) return undefined;
+    const unit = manager.openUnit('a message');
+    this.#units.set(context, unit);
+    this.#prepared.add(unit);
+    return unit;
+  }
+
+  /** The unit that was prepared for a message, once. */
+  takePrepared(context: unknown): AmbientUnit | undefined {
+    const unit = this.find(context);
+    return unit !== undefined && this.#prepared.delete(unit) ? unit : undefined;
   }
 
   /**
@@ -38,23 +66,33 @@ export class RequestUnits {
     return undefined;
   }
 
-  /**
-   * The response has ended: the unit goes when its running scopes have settled.
-   *
-   * @param finished false when the client went away first
-   * @param acknowledged true when the client was told of a success
-   */
-  ended(unit: AmbientUnit, finished: boolean, acknowledged: boolean): void {
-    if (finished && acknowledged) warnOfUncommittedWork(unit, unit.label, this.#report);
-    if (!finished) {
-      const reason = new Error(`the client of ${unit.label} went away`);
-      for (const context of unit.contexts) {
-        if (this.#abortsOnDisconnect(context)) {
-          context.transaction?.abort(context.cancelled(unit.label, reason));
-        }
+  /** Aborted when the client of the running request goes away; undefined outside every request. */
+  disconnectSignal(): AbortSignal | undefined {
+    for (let frame = currentFrame() ?? null; frame !== null; frame = frame.parent) {
+      if (!(frame instanceof AmbientUnit) || !this.#responses.has(frame)) continue;
+      let controller = this.#disconnects.get(frame);
+      if (controller === undefined) {
+        controller = new AbortController();
+        this.#disconnects.set(frame, controller);
       }
+      return controller.signal;
     }
-    this.release(unit);
+    return undefined;
+  }
+
+  /** A request that will be answered: its unit goes when the response has ended and its scopes have settled. */
+  follow(request: object, unit: AmbientUnit, response: EndingResponse): void {
+    this.set(request, unit);
+    this.#responses.add(unit);
+    response.once('close', () => {
+      this.#responses.delete(unit);
+      if (!response.writableFinished) {
+        this.#disconnects.get(unit)?.abort(new Error(`The client of ${unit.label} went away`));
+      } else if (response.statusCode < FIRST_ERROR_STATUS) {
+        warnOfUncommittedWork(unit, unit.label, this.#report);
+      }
+      this.release(unit);
+    });
   }
 
   /** Closes a unit once its running scopes have settled; whoever opened it does not wait. */
@@ -63,6 +101,7 @@ export class RequestUnits {
   }
 
   async #close(unit: AmbientUnit): Promise<void> {
+    abandonResultsOf(unit);
     try {
       await unit.settled();
       await unit.close();
@@ -74,4 +113,11 @@ export class RequestUnits {
       });
     }
   }
+}
+
+/** Nest's `RequestContextHost` of a message: its context is one object per message. */
+function messageContext(request: unknown): object | undefined {
+  if (typeof request !== 'object' || request === null || !('pattern' in request)) return undefined;
+  const { context } = request as { context?: unknown };
+  return typeof context === 'object' && context !== null ? context : undefined;
 }

@@ -1,13 +1,19 @@
 import type { DataSource } from 'typeorm';
 import { Database } from '../database/database.js';
+import type { EntityMappings } from '../database/entity-mapping.js';
+import type { Report } from '../diagnostics/report.js';
 import { UnknownDataSourceError } from '../errors/module-errors.js';
+import { SessionSource } from '../session/session-source.js';
 import { DataSourceConnections } from '../typeorm/data-source-connections.js';
 import { isDataSource } from '../typeorm/data-source-token.js';
+import type { EntityPolicyEntry } from '../typeorm/entity-mappings.js';
+import { CompiledMappings } from '../typeorm/entity-mappings.js';
+import { FindQueries } from '../typeorm/find-queries.js';
 import { JoinedDataSource } from '../typeorm/joining/joined-data-source.js';
 import { subscriberEvents } from '../typeorm/joining/subscriber-events.js';
 import type { ServedDataSource, UowApplication } from './uow-application.js';
 import { resolveOptions } from './uow-module-options.js';
-import type { UowOptions } from './uow-module-options.js';
+import type { EntityOptions, UowOptions } from './uow-module-options.js';
 
 /**
  * Sets up one data source for an application: its database, its place in the transaction manager, and the
@@ -46,13 +52,28 @@ export function serveDataSource(
     },
     application.report,
   );
+  const mappings = new CompiledMappings(
+    dataSource,
+    name,
+    options.entities.map(policyOf),
+    options.database.staleCheck !== 'off',
+  );
+  const sessions = new SessionSource(
+    database,
+    mappings,
+    new FindQueries(dataSource),
+    application.manager,
+  );
   const served: ServedDataSource = {
     name,
     dataSource,
     database,
     joined,
     options,
-    close: () => Promise.resolve(),
+    sessions,
+    close: async () => {
+      await sessions.factory.closeAll();
+    },
   };
   application.serve(served);
   const observe = (): void => {
@@ -61,8 +82,28 @@ export function serveDataSource(
       subscriberEvents(dataSource, (transaction) => joined.runnerOf(transaction)),
     );
     application.checkActiveRecords();
+    reportUnsupported(name, mappings, application.report);
   };
   joined.install(served.close, observe);
   if (dataSource.isInitialized) observe();
   return served;
+}
+
+function policyOf({ target, staleCheck, confirmRows }: EntityOptions): EntityPolicyEntry {
+  return {
+    target,
+    ...(staleCheck === undefined ? undefined : { staleCheck: staleCheck === 'on' }),
+    ...(confirmRows === undefined ? undefined : { confirmRows }),
+  };
+}
+
+/** Sessions refuse such an entity at each use; who only has repositories of it should know once. */
+function reportUnsupported(name: string, mappings: EntityMappings, report: Report): void {
+  for (const { name: entity, unsupported } of mappings.all) {
+    if (unsupported === null) continue;
+    report({
+      code: 'UOW_WARN_UNSUPPORTED_MAPPING',
+      message: `Sessions of data source "${name}" do not support the entity ${entity}: ${unsupported}. Its repositories join transactions all the same.`,
+    });
+  }
 }

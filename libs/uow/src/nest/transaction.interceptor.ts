@@ -39,6 +39,8 @@ export class TransactionInterceptor implements NestInterceptor {
       return next.handle();
     }
     const label = `${execution.getClass().name}.${execution.getHandler().name}`;
+    const prepared = units.takePrepared(requestOf(execution));
+    const owned = known === undefined || prepared === known;
     const unit = known ?? manager.openUnit(label);
     const source = this.#answer(execution, next, perRequest, label);
     return new Observable((subscriber) => {
@@ -49,7 +51,7 @@ export class TransactionInterceptor implements NestInterceptor {
         ended = true;
         const left = (this.#running.get(unit) ?? 1) - 1;
         this.#running.set(unit, left);
-        if (known === undefined) units.release(unit);
+        if (owned) units.release(unit);
         return left;
       };
       // A last value is held back until it is known whether its handler left something open.

@@ -2,6 +2,7 @@ import type { DataSource } from 'typeorm';
 import type { Database } from '../database/database.js';
 import type { Report } from '../diagnostics/report.js';
 import { DuplicateDataSourceError } from '../errors/module-errors.js';
+import type { SessionSource } from '../session/session-source.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import type { JoinedDataSource } from '../typeorm/joining/joined-data-source.js';
 import { refuseSharedActiveRecords } from '../typeorm/joining/shared-active-records.js';
@@ -16,6 +17,7 @@ export interface ServedDataSource {
   readonly database: Database;
   readonly joined: JoinedDataSource;
   readonly options: ResolvedUowOptions;
+  readonly sessions: SessionSource;
   /** Closes what is open; called before the data source goes. */
   readonly close: () => Promise<void>;
 }
@@ -36,11 +38,7 @@ export class UowApplication {
     readonly manager: TransactionManager,
     readonly report: Report,
   ) {
-    this.units = new RequestUnits(report, (context) =>
-      [...this.#served.values()].some(
-        (one) => one.database === context.database && one.options.abortOnDisconnect,
-      ),
-    );
+    this.units = new RequestUnits(report);
     this.http = new HttpContext(manager, this.units, report);
   }
 
@@ -74,7 +72,20 @@ export class UowApplication {
       );
     }
     this.#served.set(source.name, source);
-    this.manager.add(source.database, source.options.transaction);
+    const { transaction, abortOnDisconnect } = source.options;
+    const { units } = this;
+    this.manager.add(
+      source.database,
+      abortOnDisconnect
+        ? {
+            ...transaction,
+            // Read when a root scope begins: it is the signal of the request that the scope runs in.
+            get signal() {
+              return transaction.signal ?? (units.disconnectSignal() as AbortSignal);
+            },
+          }
+        : transaction,
+    );
   }
 
   /** Refuses the statics of active records that two of the data sources share. */
