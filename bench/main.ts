@@ -1,0 +1,12 @@
+import { parseArgs } from 'node:util';
+import { probeMode } from './probes/probe-mode.js';
+
+const { positionals, values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    quick: { type: 'boolean', default: false },
+    contenders: { type: 'string' },
+  },
+});
+const only = values.contenders?.split(',');
+if (positionals[0] === 'probes') await probeMode({ only, names: positionals.slice(1) });
