@@ -8,6 +8,12 @@ export class StaleDataError extends UowError {
   readonly code = 'UOW_STALE_DATA';
   /** The same work, begun again on fresh values, may succeed. */
   readonly retryable = true;
+  /**
+   * What is there now: the version, or the values of the changed columns where there is no version column; `null`
+   * when the row is gone; `undefined` when it was not asked, because no connection was free. It is read after the
+   * failure, so it may be newer than what the write met.
+   */
+  found: unknown = undefined;
 
   constructor(
     message: string,

@@ -1,13 +1,12 @@
 import type { Statement, StatementResult } from '../database/statement.js';
-import { StaleDataError } from '../errors/flush-errors.js';
 import { KeyOfInsert } from './change-set.js';
-import type { Change } from './change-set.js';
 import type { DeleteStep, FlushPlan, FlushStep } from './flush-plan.js';
 import type { BoundStatement } from './sql/bound-statement.js';
 import { deleteStatement, lockStatement } from './sql/delete.js';
 import { insertStatements } from './sql/insert.js';
 import { staleRowsOf } from './sql/stale-marker.js';
 import { updateStatement } from './sql/update.js';
+import { StaleRow } from './stale-row.js';
 
 /** A statement that can say what an error of the server means. */
 export interface ExplainedStatement extends Statement {
@@ -18,7 +17,7 @@ export interface ExecutorOptions {
   /** False sends each statement by itself. */
   readonly batching: boolean;
   /** Told of rows that were to be deleted and were gone already. */
-  missed(step: DeleteStep, count: number): void;
+  readonly missed: (step: DeleteStep, count: number) => void;
 }
 
 /**
@@ -31,6 +30,7 @@ export class FlushExecutor {
   readonly #options: ExecutorOptions;
   #at = 0;
   #sent: BoundStatement[] = [];
+  #stale: StaleRow | null = null;
 
   constructor(plan: FlushPlan, options: ExecutorOptions) {
     this.#steps = plan.steps;
@@ -64,11 +64,19 @@ export class FlushExecutor {
 
   /** What a failure of the last batch means, where it is one of the checks that the statements carry; else null. */
   explain(error: unknown): Error | null {
+    if (this.#stale !== null && this.#stale.error.cause === error) return this.#stale.error;
     const stale = staleRowsOf(error);
     if (stale === null) return null;
     const bound = this.#sent.find(({ id }) => id === stale.statementId);
     const change = bound?.changes[(stale.ordinals[0] ?? 1) - 1];
-    return change === undefined ? null : staleDataError(change, stale.ordinals.length, error);
+    if (change === undefined || change.kind === 'insert') return null;
+    this.#stale = new StaleRow(change, stale.ordinals.length, error);
+    return this.#stale.error;
+  }
+
+  /** The row because of which the flush failed; null where it failed otherwise. */
+  get stale(): StaleRow | null {
+    return this.#stale;
   }
 
   #bind(step: FlushStep): BoundStatement[] {
@@ -96,26 +104,4 @@ function isReady(step: FlushStep): boolean {
 
 function isKnown(value: unknown): boolean {
   return !(value instanceof KeyOfInsert) || value.value() !== undefined;
-}
-
-function staleDataError(change: Change, count: number, cause: unknown): StaleDataError {
-  const { mapping } = change;
-  const parts = change.kind === 'insert' ? [] : change.key;
-  const key = Object.fromEntries(mapping.keyColumns.map((column, at) => [column.path, parts[at]]));
-  const shown = Object.entries(key)
-    .map(([path, value]) => `${path} ${String(value)}`)
-    .join(', ');
-  const expected = change.kind === 'insert' ? undefined : change.guard.version;
-  const others = count > 1 ? ` (and ${count - 1}${count === 10 ? ' or more' : ''} other rows)` : '';
-  const because =
-    expected !== undefined
-      ? `expected version ${String(expected)}, and found the row changed or gone`
-      : 'the row was changed or deleted by somebody else since it was read';
-  return new StaleDataError(
-    `${change.kind === 'delete' ? 'DELETE' : 'UPDATE'} of ${mapping.name} with ${shown}${others}: ${because}. Roll back, read it again and repeat, or lock it before changing it ({ lock: 'update' }).`,
-    mapping.name,
-    key,
-    expected,
-    { cause },
-  );
 }

@@ -1,3 +1,4 @@
+import type { Statement, StatementResult } from '../database/statement.js';
 import { FlushExecutor } from '../flush/flush-executor.js';
 import { planFlush } from '../flush/flush-planner.js';
 import { tableOrderOf } from '../flush/table-order.js';
@@ -64,11 +65,7 @@ export class SessionFlush {
         for (;;) {
           const statements = work.executor.next();
           if (!work.executor.isDone) {
-            const results = await transaction.run(statements, {
-              operation: 'the flush before COMMIT',
-              readTransactionId: true,
-            });
-            work.executor.settle(results);
+            await this.#send(work, statements, transaction, 'the flush before COMMIT');
             continue;
           }
           payload = {
@@ -77,6 +74,7 @@ export class SessionFlush {
               work.executor.settle(results);
               applyFlush(this.#unit, work.collected.pictures, transaction);
             },
+            failed: () => this.#askWhatIsThere(work, transaction),
           };
           return;
         }
@@ -106,20 +104,46 @@ export class SessionFlush {
   }
 
   async #sendNext(work: Work, transaction: PhysicalTransaction, operation: string): Promise<void> {
-    const statements = work.executor.next();
-    const results = await transaction.run(statements, { operation, readTransactionId: true });
+    await this.#send(work, work.executor.next(), transaction, operation);
+  }
+
+  async #send(
+    work: Work,
+    statements: readonly Statement[],
+    transaction: PhysicalTransaction,
+    operation: string,
+  ): Promise<void> {
+    let results: StatementResult[];
+    try {
+      results = await transaction.run(statements, { operation, readTransactionId: true });
+    } catch (error) {
+      await this.#askWhatIsThere(work, transaction);
+      throw error;
+    }
     work.executor.settle(results);
+  }
+
+  /** Completes the error of a stale row. It must not wait: the failed transaction still holds its locks. */
+  async #askWhatIsThere({ executor }: Work, { database, context }: PhysicalTransaction): Promise<void> {
+    const { stale } = executor;
+    if (stale === null || !database.hasFreeConnection) return;
+    try {
+      const [result] = await context.borrow([stale.question], 'reading what a stale row is now');
+      stale.take(result!);
+    } catch {
+      // The error that is on its way says enough.
+    }
   }
 
   async #beforeFlush(): Promise<void> {
     if (this.#session.listeners.has('beforeFlush')) {
-      await this.#session.listeners.emit('beforeFlush', { session: this.#source.handleOf(this.#session) });
+      await this.#session.listeners.emit('beforeFlush', { session: this.#session.handle });
     }
   }
 
   async #afterFlush(): Promise<void> {
     if (this.#session.listeners.has('afterFlush')) {
-      await this.#session.listeners.emit('afterFlush', { session: this.#source.handleOf(this.#session) });
+      await this.#session.listeners.emit('afterFlush', { session: this.#session.handle });
     }
   }
 
