@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { Batch, BatchFailure, Script } from './batch.js';
 import type { ConnectionProvider, PgClient, PgProtocolConnection } from './pg-driver.js';
 import { PreparedStatements } from './prepared-statements.js';
@@ -13,6 +14,7 @@ import type { Statement, StatementResult } from './statement.js';
 export type TransactionStatusCode = 'I' | 'T' | 'E';
 
 interface ClientState {
+  readonly identity: string;
   status: TransactionStatusCode;
   readonly prepared: PreparedStatements;
 }
@@ -27,7 +29,9 @@ function stateOf(client: PgClient): ClientState {
   let state = clientStates.get(client);
   if (state === undefined) {
     const created: ClientState = {
-      status: 'I',
+      identity: randomUUID(),
+      // Whoever had it before may have left a transaction open.
+      status: (client.getTransactionStatus?.() as TransactionStatusCode | null | undefined) ?? 'I',
       prepared: new PreparedStatements(PREPARED_STATEMENTS_PER_CONNECTION),
     };
     // Before pg's own listener, which settles the running batch: its continuation must see the new status.
@@ -73,6 +77,11 @@ export class DatabaseConnection {
   /** What the server last said of this connection's transaction. */
   get status(): TransactionStatusCode {
     return this.#state.status;
+  }
+
+  /** Names the connection itself, for as long as its socket lives. */
+  get identity(): string {
+    return this.#state.identity;
   }
 
   /** Why the connection is gone; `null` while it is there. */
@@ -121,11 +130,6 @@ export class DatabaseConnection {
     return this.#exchange((settle) => new Script(this.#provider.pg, this.#client._types, text, settle), text, [
       { text },
     ]);
-  }
-
-  /** Hands a custom query (a cursor, a COPY stream) to the driver as it is. */
-  submit(submittable: object): unknown {
-    return this.#client.query(submittable);
   }
 
   #exchange(

@@ -69,6 +69,11 @@ export class Database {
     return this.#provider.serverVersion();
   }
 
+  /** True where a connection could be had without waiting for one to be given back. */
+  get hasFreeConnection(): boolean {
+    return this.#provider.hasIdle();
+  }
+
   /** How many connections are held through this object now. */
   get heldConnections(): number {
     return this.#held.size;
@@ -93,23 +98,31 @@ export class Database {
   async acquire(holder: ConnectionHolder, options: AcquireOptions = {}): Promise<DatabaseConnection> {
     options.signal?.throwIfAborted();
     const since = performance.now();
-    let client: Awaited<ReturnType<ConnectionProvider['connect']>>;
-    if (this.#provider.hasIdle() && options.signal === undefined) {
-      client = await this.#connect();
-    } else {
-      client = await this.#wait(holder, options, since);
+    for (;;) {
+      const [client, giveBack] =
+        this.#provider.hasIdle() && options.signal === undefined
+          ? await this.#connect()
+          : await this.#wait(holder, options, since);
+      const connection: DatabaseConnection = new DatabaseConnection(
+        this.#provider,
+        client,
+        (error) => {
+          this.#held.delete(connection);
+          giveBack(error);
+        },
+        { preparedStatements: this.options.preparedStatements },
+      );
+      if (connection.status === 'I') {
+        this.#held.set(connection, { holder, connection, since: performance.now() });
+        return connection;
+      }
+      // Other code of the application gave it back to the pool inside a transaction; ours must not run in that.
+      this.report({
+        code: 'UOW_WARN_CONNECTION_NOT_IDLE',
+        message: `A connection of data source "${this.name}" came out of the pool with a transaction open: code that uses a query runner or client of its own gave it back without COMMIT or ROLLBACK. It was destroyed.`,
+      });
+      connection.destroy(new Error('The connection was given back to the pool inside a transaction'));
     }
-    const connection: DatabaseConnection = new DatabaseConnection(
-      this.#provider,
-      client[0],
-      (error) => {
-        this.#held.delete(connection);
-        client[1](error);
-      },
-      { preparedStatements: this.options.preparedStatements },
-    );
-    this.#held.set(connection, { holder, connection, since: performance.now() });
-    return connection;
   }
 
   async #connect(): Promise<Awaited<ReturnType<ConnectionProvider['connect']>>> {
@@ -246,15 +259,6 @@ export class Database {
       { cause: reason },
       knownAborted,
     );
-  }
-
-  /**
-   * True where a connection that was opened before the given time is still alive: a crash of the server would
-   * have ended it, so the server has not recovered from one since.
-   * @param time as `performance.now()` gives it
-   */
-  hasConnectionSince(time: number): boolean {
-    return this.#provider.hasConnectionSince(time);
   }
 
   /**

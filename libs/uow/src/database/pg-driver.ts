@@ -55,6 +55,8 @@ export interface PgClient {
   readonly ssl: unknown;
   readonly sslNegotiation?: string;
   readonly _types?: unknown;
+  /** `I`, `T` or `E`, as the server said last; from pg 8.21. */
+  getTransactionStatus?(): string | null;
   query(submittable: object): unknown;
   on(event: 'error', listener: (error: Error) => void): unknown;
   removeListener(event: 'error', listener: (error: Error) => void): unknown;
@@ -93,8 +95,6 @@ export interface ConnectionProvider {
   readonly poolSize: number;
   /** True where a connection could be had at once. */
   hasIdle(): boolean;
-  /** True where the pool has a live connection that was opened before the time (`performance.now()`). */
-  hasConnectionSince(time: number): boolean;
   /** Settings for an ad hoc client: those of the pool. */
   clientOptions(): object;
   /** Wraps a driver error as the application knows it (TypeORM's `QueryFailedError`). */

@@ -1,51 +1,85 @@
+import { randomUUID } from 'node:crypto';
 import type { Database } from '../database/database.js';
 import type { Statement } from '../database/statement.js';
+import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
 
 /**
  * What became of a COMMIT whose answer never came. The server remembers by the transaction's id, but after a
  * crash recovery or a failover an id that was never made durable may have been given to another transaction,
- * so "committed" counts only where a connection from before is still alive: a crash would have ended it.
+ * so "committed" counts only where the same server has run on since the id was read. A row written by the
+ * transaction itself (`commitOutcome: 'certain'`) tells in every case.
  */
 
-/** Reads the id behind the first lock or write; NULL where the transaction has none yet. */
+/** Reads the id behind the first lock or write (NULL where the transaction has none yet), and since when this server runs. */
 export const TRANSACTION_ID: Statement = Object.freeze({
-  text: 'SELECT pg_current_xact_id_if_assigned()::text',
+  text: 'SELECT pg_current_xact_id_if_assigned()::text, pg_postmaster_start_time()::text',
   rowMode: 'array',
 });
+
+/** The table that `commitOutcome: 'certain'` needs; a row for each connection, written over by each commit. */
+export const COMMIT_MARKER_TABLE =
+  'CREATE TABLE uow_commit_marker (connection uuid PRIMARY KEY, transaction uuid NOT NULL, committed_at timestamptz NOT NULL DEFAULT now())';
+
+const MARK =
+  'INSERT INTO uow_commit_marker (connection, transaction) VALUES ($1, $2) ' +
+  'ON CONFLICT (connection) DO UPDATE SET transaction = excluded.transaction, committed_at = now()';
 
 export type CommitVerdict = 'committed' | 'aborted' | 'unknown';
 
 const ATTEMPTS = 20;
 const PAUSE = 100;
+/** Seconds by which two measures of the same span may differ. */
+const SLACK = 1;
 
-const STATUS = 'SELECT pg_xact_status($1::xid8) AS status, pg_is_in_recovery() AS recovering';
+// After a crash PostgreSQL throws its statistics away and starts counting anew, though its postmaster lives on.
+const LOOK_UP =
+  'SELECT pg_xact_status($1::xid8) AS status, pg_is_in_recovery() AS recovering, ' +
+  'pg_postmaster_start_time()::text AS started, ' +
+  '(SELECT extract(epoch FROM clock_timestamp() - stats_reset)::float8 FROM pg_stat_bgwriter) AS "countedFor"';
+
+const LOOK_UP_MARKER = 'SELECT EXISTS (SELECT FROM uow_commit_marker WHERE transaction = $1) AS marked';
+
+const UNDEFINED_TABLE = '42P01';
+/** What pg_xact_status says of an id that is still to come. */
+const ID_NOT_GIVEN_OUT = '22023';
 
 export class CommitOutcome {
   readonly #database: Database;
   readonly #id: string;
+  readonly #serverStarted: string;
   readonly #readAt = performance.now();
+  #marker: string | null = null;
 
-  constructor(database: Database, id: string) {
+  /**
+   * @param id of the transaction, as the server gave it
+   * @param serverStarted when the server that gave it was started
+   */
+  constructor(database: Database, id: string, serverStarted: string) {
     this.#database = database;
     this.#id = id;
+    this.#serverStarted = serverStarted;
+  }
+
+  /** Which row tells that the transaction was committed. */
+  markedBy(marker: string): void {
+    this.#marker = marker;
   }
 
   /**
    * Asks the server, on a connection outside the pool, until the transaction is in progress no more.
-   * @returns `unknown` where the server cannot be reached, forgot the id, or may have recovered from a crash
+   * @returns `unknown` where the server cannot be reached or forgot the id, or where it may have recovered from a
+   * crash and no marker tells
    */
   async find(): Promise<CommitVerdict> {
+    let withoutMarker = false;
     for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
       try {
-        const [row] = (await this.#database.askAside(STATUS, [this.#id])) as [
-          { status: string | null; recovering: boolean },
-        ];
-        if (row.recovering) return 'unknown';
-        if (row.status === 'aborted') return 'aborted';
-        if (row.status === 'committed') {
-          return this.#database.hasConnectionSince(this.#readAt) ? 'committed' : 'unknown';
-        }
-        if (row.status === null) return 'unknown';
+        const found = await this.#look();
+        // A row that became visible between the two looks is seen by the next one.
+        if (found === 'not marked') {
+          if (withoutMarker) return 'aborted';
+          withoutMarker = true;
+        } else if (found !== null) return found;
       } catch {
         // Not reachable yet: it may be restarting.
       }
@@ -53,4 +87,64 @@ export class CommitOutcome {
     }
     return 'unknown';
   }
+
+  async #look(): Promise<CommitVerdict | 'not marked' | null> {
+    let row: { status: string | null; recovering: boolean; started: string; countedFor: number | null };
+    try {
+      [row] = (await this.#database.askAside(LOOK_UP, [this.#id])) as [typeof row];
+    } catch (error) {
+      if ((error as { code?: string }).code !== ID_NOT_GIVEN_OUT) throw error;
+      // A crash, or a failover, before the id was made durable: what had it was never committed.
+      return this.#marker === null ? 'unknown' : 'not marked';
+    }
+    if (row.recovering) return 'unknown';
+    if (row.status === 'aborted') return 'aborted';
+    if (row.status === 'in progress') return null;
+    if (this.#marker !== null) {
+      const [{ marked }] = (await this.#database.askAside(LOOK_UP_MARKER, [this.#marker])) as [{ marked: boolean }];
+      return marked ? 'committed' : 'not marked';
+    }
+    if (row.status !== 'committed') return 'unknown';
+    const passed = (performance.now() - this.#readAt) / 1_000;
+    return row.started === this.#serverStarted && row.countedFor !== null && row.countedFor > passed + SLACK
+      ? 'committed'
+      : 'unknown';
+  }
+}
+
+/**
+ * The statement that leaves a marker of the transaction.
+ * @param connection of whose row it is
+ * @returns it, and what to look for
+ */
+export function commitMarker(connection: string): { readonly statement: Statement; readonly marker: string } {
+  const marker = randomUUID();
+  return {
+    marker,
+    statement: {
+      text: MARK,
+      values: [connection, marker],
+      explain: (error) =>
+        (error as { code?: string }).code === UNDEFINED_TABLE
+          ? new IllegalTransactionStateError(
+              `commitOutcome is 'certain', but its table is missing. Create it in a migration: ${COMMIT_MARKER_TABLE}`,
+              { cause: error },
+            )
+          : null,
+    },
+  };
+}
+
+/** What surely writes nothing: a SELECT, without a lock and without a call of a function that might write. */
+const READ = /^\s*(?:SELECT|SHOW|FETCH|CLOSE|MOVE|DECLARE|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b/i;
+const LOCKS = /\bFOR\s+(?:UPDATE|NO\s+KEY|SHARE|KEY)\b|\bANALY[ZS]E\b/i;
+const CALL = /([\w"]+)\(/g;
+const HARMLESS =
+  /^(?:count|sum|min|max|avg|coalesce|nullif|lower|upper|length|now|cast|date_trunc|array_agg|json_agg|jsonb_agg|exists|any|all|in|and|or|not|numeric|varchar|distinct|select|from|where|pg_sleep)$/i;
+
+/** True where the text may have written something; false only where it surely has not. */
+export function mayWrite(text: string): boolean {
+  if (!READ.test(text) || LOCKS.test(text)) return true;
+  for (const [, name] of text.matchAll(CALL)) if (!HARMLESS.test(name ?? '')) return true;
+  return false;
 }

@@ -3,8 +3,8 @@ import { AmbientUnit } from './ambient-unit.js';
 import { currentFrame, runInFrame } from './ambient.js';
 import type { Frame } from './ambient.js';
 import type { PhysicalTransaction } from './physical-transaction.js';
-import { TransactionHooks } from './transaction-hooks.js';
 import type { TransactionScope } from './transaction-scope.js';
+import type { CommitPayload } from './transaction-synchronization.js';
 
 /**
  * How a transaction ends, for declared scopes and for transactions by hand alike, in Spring's order:
@@ -29,61 +29,63 @@ export function runCompleting<T>(transaction: PhysicalTransaction, scope: Transa
 
 /**
  * Commits. Whatever fails before COMMIT is answered rolls back.
- * @returns the error of an `afterCommit` hook, if one threw: the transaction is committed
+ * @param objection asked when the hooks before COMMIT have run: throws where there must be no COMMIT after all
+ * @returns the error of what failed after COMMIT (an `afterCommit` hook, say): the transaction is committed
  * @throws what kept it from being committed
  */
 export async function commitTransaction(
   transaction: PhysicalTransaction,
   scope: TransactionScope | null,
+  objection?: () => void,
 ): Promise<unknown> {
   const { hooks, context } = transaction;
   let completing = false;
+  let failed: unknown;
+  let payload: CommitPayload | null = null;
   try {
     await runCompleting(transaction, scope, async () => {
-      if (hooks.beforeCommit.length > 0) {
-        await TransactionHooks.runStrictly(hooks.beforeCommit);
-      }
+      if (hooks.beforeCommit.length > 0) await hooks.runStrictly('beforeCommit');
       if (hooks.beforeCompletion.length > 0) {
         await context.synchronization?.beforeCommit?.(transaction);
         completing = true;
-        await TransactionHooks.runReporting(hooks.beforeCompletion, 'beforeCompletion', context.database.report);
+        await hooks.runReporting('beforeCompletion', context.database.report);
       }
-      const payload = (await context.synchronization?.prepareCommit?.(transaction)) ?? null;
-      if (context.observer !== null && transaction.begun) {
-        await context.observer.beforeCommit?.(transaction);
-      }
-      if (transaction.abortReason !== null) throw transaction.abortReason;
-      transaction.startCommitting();
-      await transaction.sendCommit(payload);
+      payload = (await context.synchronization?.prepareCommit?.(transaction)) ?? null;
+      objection?.();
+      failed = await transaction.sendCommit(payload);
     });
   } catch (error) {
     await rollbackTransaction(transaction, scope, error, completing);
+    await (payload as CommitPayload | null)?.failed?.(error);
     throw transaction.abortReason ?? error;
   }
-  return afterCommit(transaction, scope);
+  return afterCommit(transaction, scope, failed);
 }
 
-async function afterCommit(transaction: PhysicalTransaction, scope: TransactionScope | null): Promise<unknown> {
+async function afterCommit(
+  transaction: PhysicalTransaction,
+  scope: TransactionScope | null,
+  failed: unknown,
+): Promise<unknown> {
   const { hooks, context } = transaction;
-  if (context.observer !== null && transaction.begun) {
-    await context.observer.afterCommit?.(transaction);
-  }
-  if (hooks.afterCommit.length === 0 && hooks.afterCompletion.length === 0) return undefined;
-  let failure: { error: unknown } | undefined;
-  await runAfterwards(transaction, scope, async () => {
+  let first = failed;
+  const keep = async (fn: () => Promise<void> | void): Promise<void> => {
     try {
-      await TransactionHooks.runStrictly(hooks.afterCommit);
+      await fn();
     } catch (error) {
-      failure = { error };
+      first ??= error ?? new Error(String(error));
     }
-    await TransactionHooks.runReporting(
-      hooks.afterCompletion,
-      'afterCompletion',
-      transaction.database.report,
-      'committed',
-    );
-  });
-  return failure === undefined ? undefined : (failure.error ?? new Error(String(failure.error)));
+  };
+  if (context.observer !== null && transaction.begun) {
+    await keep(() => context.observer?.afterCommit?.(transaction));
+  }
+  if (hooks.afterCommit.length > 0 || hooks.afterCompletion.length > 0) {
+    await runAfterwards(transaction, scope, async () => {
+      await keep(() => hooks.runStrictly('afterCommit'));
+      await hooks.runReporting('afterCompletion', transaction.database.report, 'committed');
+    });
+  }
+  return first;
 }
 
 /**
@@ -96,30 +98,36 @@ export async function rollbackTransaction(
   cause: unknown,
   completing = false,
 ): Promise<unknown> {
-  const { hooks, database } = transaction;
-  if (!completing && transaction.isActive && hooks.beforeCompletion.length > 0) {
-    await runCompleting(transaction, scope, () =>
-      TransactionHooks.runReporting(hooks.beforeCompletion, 'beforeCompletion', database.report),
-    );
+  const { hooks, database, isActive } = transaction;
+  if (!completing && isActive && hooks.beforeCompletion.length > 0) {
+    await runCompleting(transaction, scope, () => hooks.runReporting('beforeCompletion', database.report));
   }
-  const { observer } = transaction.context;
-  const observed = observer !== null && transaction.begun && transaction.isActive;
-  if (observed) await observer.beforeRollback?.(transaction);
+  const observer = transaction.begun && isActive ? transaction.context.observer : null;
+  const tell = async (fn: () => Promise<void> | void): Promise<void> => {
+    try {
+      await fn();
+    } catch (error) {
+      database.report({
+        code: 'UOW_WARN_HOOK_FAILED',
+        message: `A transaction subscriber threw at the ROLLBACK of ${transaction.label}: ${error instanceof Error ? error.message : String(error)}`,
+        error,
+      });
+    }
+  };
+  if (observer !== null) await tell(() => observer.beforeRollback?.(transaction));
   const failed = await transaction.sendRollback(cause);
-  if (observed) await observer.afterRollback?.(transaction);
+  if (observer !== null) await tell(() => observer.afterRollback?.(transaction));
   if (hooks.afterRollback.length > 0 || hooks.afterCompletion.length > 0) {
     const outcome = transaction.outcome ?? 'rolledBack';
     await runAfterwards(transaction, scope, async () => {
-      if (outcome === 'rolledBack') {
-        await TransactionHooks.runReporting(hooks.afterRollback, 'afterRollback', database.report);
-      }
-      await TransactionHooks.runReporting(hooks.afterCompletion, 'afterCompletion', database.report, outcome);
+      if (outcome === 'rolledBack') await hooks.runReporting('afterRollback', database.report);
+      await hooks.runReporting('afterCompletion', database.report, outcome);
     });
   }
   if (failed !== undefined) {
     database.report({
       code: 'UOW_WARN_ROLLBACK_FAILED',
-      message: `ROLLBACK of ${transaction.label} was not answered; its connection was destroyed, and the server rolls back by itself.`,
+      message: `The rollback of ${transaction.label} did not go through: ${failed instanceof Error ? failed.message : 'unknown'}. Its connection was destroyed, and the server rolls back by itself.`,
       error: failed,
     });
   }
@@ -131,10 +139,13 @@ async function runAfterwards(
   scope: TransactionScope | null,
   fn: () => Promise<void>,
 ): Promise<void> {
+  const { context } = transaction;
+  // A suspended transaction around it still holds its connection and its locks.
   const unit = new AmbientUnit(
-    transaction.context.owner,
+    context.owner,
     scope?.parent ?? null,
     `the hooks after ${transaction.label}`,
+    context.outer,
   );
   try {
     await unit.run(fn);
@@ -143,10 +154,10 @@ async function runAfterwards(
   }
 }
 
-/** The error that tells of a failed `afterCommit` hook, with the result that the caller would have had. */
+/** The error that tells of what failed after COMMIT, with the result that the caller would have had. */
 export function afterCommitError<T>(label: string, error: unknown, result: T): AfterCommitError<T> {
   return new AfterCommitError(
-    `${label} is committed, but an afterCommit hook threw: ${error instanceof Error ? error.message : String(error)}. Do not run it again; see to what the hook left undone.`,
+    `${label} is committed, but what came after it failed (an afterCommit hook, as a rule): ${error instanceof Error ? error.message : String(error)}. Do not run it again; see to what was left undone.`,
     result,
     { cause: error },
   );

@@ -1,67 +1,42 @@
 import { BatchFailure } from '../database/batch.js';
-import type { DatabaseConnection } from '../database/database-connection.js';
 import type { ConnectionHolder, Database } from '../database/database.js';
-import { isRetryable, isServerError } from '../database/postgres-error.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import {
   CommitOutcomeUnknownError,
   PendingRollbackError,
   ReadOnlyTransactionError,
   TransactionClosedError,
-  TransactionEndedOutsideError,
   TransactionRolledBackError,
-  TransactionTimedOutError,
 } from '../errors/transaction-errors.js';
-import { frameIn, runDetached, runInFrame, currentFrame } from './ambient.js';
+import { currentFrame, frameIn, runDetached, runInFrame } from './ambient.js';
 import type { Frame } from './ambient.js';
-import { CommitOutcome, TRANSACTION_ID } from './commit-outcome.js';
+import { GivingUp } from './giving-up.js';
+import type { Urgency } from './giving-up.js';
 import { Place } from './place.js';
+import { Savepoint } from './savepoint-stack.js';
 import { watchForSelfDeadlock } from './self-deadlock.js';
 import type { TransactionContext } from './transaction-context.js';
-import { beginStatement, localsStatement } from './transaction-definition.js';
+import { openingStatements } from './transaction-definition.js';
 import type { TransactionDefinition } from './transaction-definition.js';
 import { TransactionHooks } from './transaction-hooks.js';
-import type { CommitPayload } from './transaction-synchronization.js';
+import type { CommitPayload, TransactionObserver } from './transaction-synchronization.js';
+import { TransactionWire } from './transaction-wire.js';
 import { Turns } from './turns.js';
 import type { TurnLevel } from './turns.js';
 
+export { Savepoint };
+
 /**
- * One BEGIN … COMMIT on one connection. BEGIN is lazy: it travels with the first statement, under one Sync,
- * so that a BEGIN that fails lets nothing run in autocommit. The transaction knows whether it failed, where
- * its savepoints are, whose turn it is, and what became of its COMMIT.
+ * One BEGIN … COMMIT on one connection, as the code inside it meets it: operations take turns, are refused after
+ * a failure, after the end and once it was given up; BEGIN travels with the first of them. What the server sees
+ * of it is `TransactionWire`; whether it is given up early is `GivingUp`.
  */
 
+/** How a transaction ended; `unknown` where the answer to COMMIT was lost, or somebody else ended it. */
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown';
-
-/** A savepoint, declared (NESTED) or by hand. SAVEPOINT travels with the first statement after it. */
-export class Savepoint {
-  state: 'pending' | 'open' | 'released' | 'rolledBack' = 'pending';
-  /** The first failure since it opened; until ROLLBACK TO, everything is refused. */
-  failure: unknown = null;
-
-  constructor(
-    readonly transaction: PhysicalTransaction,
-    /** Its name in SQL. */
-    readonly name: string,
-    readonly place: Place,
-    /** Whatever the owner wants to find again, such as a snapshot of memory. */
-    readonly byHand: boolean,
-  ) {}
-
-  /** True until it is released or rolled back. */
-  get isActive(): boolean {
-    return (this.state === 'pending' || this.state === 'open') && this.transaction.isActive;
-  }
-}
-
-type Control =
-  { readonly kind: 'savepoint'; readonly savepoint: Savepoint } | { readonly kind: 'release'; readonly name: string };
 
 const ROLLBACK_TO = /^\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b/i;
 const WRITES = /^\s*(?:INSERT|UPDATE|DELETE|MERGE|WITH|CALL|DO|COPY|TRUNCATE)\b/i;
-/** How long a cancelled statement may take to answer before its socket is closed, in milliseconds. */
-const CANCEL_GRACE = 2_000;
-const TRANSACTION_TIMEOUT_SINCE = 170_000;
 
 let transactions = 0;
 
@@ -70,22 +45,11 @@ export class PhysicalTransaction implements ConnectionHolder {
   readonly hooks = new TransactionHooks();
   readonly #context: TransactionContext;
   readonly #turns: Turns;
-  #committing = false;
-  #connection: DatabaseConnection | null = null;
-  #begun = false;
+  readonly #wire: TransactionWire;
+  readonly #givingUp: GivingUp;
+  readonly #inner = new Set<PhysicalTransaction>();
   #outcome: TransactionOutcome | null = null;
-  #failure: unknown = null;
-  #abort: Error | null = null;
-  #abortController: AbortController | null = null;
-  #savepoints: Savepoint[] = [];
-  #controls: Control[] = [];
-  #commitOutcome: CommitOutcome | null = null;
-  #idle: (() => void) | null = null;
-  #deadlineTimer: NodeJS.Timeout | undefined;
-  #signal: AbortSignal | undefined;
-  #onSignal: (() => void) | undefined;
-  /** `performance.now()` at which the deadline passes. */
-  #expiresAt = Infinity;
+  readonly #whenEnded: (() => void)[] = [];
 
   constructor(
     context: TransactionContext,
@@ -94,13 +58,47 @@ export class PhysicalTransaction implements ConnectionHolder {
     /** Who opened it: a declared scope, `begin()`, or a session's first write. */
     readonly origin: 'declared' | 'begin' | 'autobegin',
     readonly place: Place,
+    /** `performance.now()` at which its own timeout passes; a retry keeps that of the first attempt. */
+    expiresAt: number = definition.timeout === undefined ? Infinity : performance.now() + definition.timeout,
   ) {
     transactions += 1;
     this.id = transactions;
     this.#context = context;
     this.#turns = new Turns(place, context.database.options.stallAfter);
-    if (definition.timeout !== undefined) this.expireIn(definition.timeout, definition.label);
-    if (definition.signal !== undefined) this.#listen(definition.signal);
+    this.#wire = new TransactionWire({
+      label: definition.label,
+      database: context.database,
+      opening: () => openingStatements(definition, expiresAt, context.database.serverVersion),
+      // Outside every frame: a socket opened here must not keep a request alive.
+      acquire: () => runDetached(() => this.database.acquire(this, { signal: this.#givingUp.signal })),
+      assertNotGivenUp: () => {
+        this.#givingUp.assertNot();
+      },
+      beforeBegin: () => this.#observe((observer) => observer.beforeBegin?.(this)),
+      afterBegin: () => this.#observe((observer) => observer.afterBegin?.(this)),
+      onBegun: () => {
+        context.synchronization?.begun?.(this);
+      },
+      onLost: (reason, endedOutside) => {
+        if (endedOutside) this.#givingUp.noteEndedOutside(reason);
+        else this.#givingUp.noteLost(reason);
+      },
+      watch: (connection) => watchForSelfDeadlock(this, connection, context.outer),
+    });
+    this.#givingUp = new GivingUp(definition.label, (reason, late) => {
+      if (!late) this.#turns.refuseAll(() => reason);
+      this.#wire.cancel();
+    });
+    const { outer } = this;
+    if (outer !== null) {
+      outer.#inner.add(this);
+      this.#whenEnded.push(() => outer.#inner.delete(this));
+      this.#givingUp.inherit(outer.#givingUp);
+    }
+    if (expiresAt !== Infinity) {
+      this.#givingUp.limit({ at: expiresAt, milliseconds: definition.timeout ?? 0, label: definition.label });
+    }
+    if (definition.signal !== undefined) this.#givingUp.listen(definition.signal, definition.label);
   }
 
   get context(): TransactionContext {
@@ -116,13 +114,13 @@ export class PhysicalTransaction implements ConnectionHolder {
   }
 
   /** The suspended transaction around this one, whose connection waits for ours. */
-  get outer(): ConnectionHolder | null {
+  get outer(): PhysicalTransaction | null {
     return this.#context.outer?.transaction ?? null;
   }
 
   /** True when BEGIN has been sent and answered. */
   get begun(): boolean {
-    return this.#begun;
+    return this.#wire.begun;
   }
 
   /** True until it ends, whichever way. */
@@ -142,31 +140,41 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** The first failure that has not been rolled back: until then everything is refused. */
   get failure(): unknown {
-    return this.#abort ?? this.#failure ?? this.#savepoints.find((one) => one.failure)?.failure ?? null;
+    return this.#givingUp.reason ?? this.#wire.failure;
   }
 
   /** Why it was given up: deadline, signal, or ended outside; `null` otherwise. */
   get abortReason(): Error | null {
-    return this.#abort;
+    return this.#givingUp.reason;
   }
 
-  /** Rejects as soon as the transaction is given up. */
+  /** Rejects as soon as the transaction is given up; undefined where nothing could do that. */
   get abortSignal(): AbortSignal | undefined {
-    return this.#abortController?.signal;
+    return this.#givingUp.signal;
   }
 
   /** The innermost open savepoint, or `null`. */
   get savepoint(): Savepoint | null {
-    return this.#savepoints.at(-1) ?? null;
+    return this.#wire.savepoints.top;
   }
 
   /** The backend's process id while a connection is held. */
   get processId(): number | null {
-    return this.#connection?.processId ?? null;
+    return this.#wire.connection?.processId ?? null;
   }
 
   get turns(): Turns {
     return this.#turns;
+  }
+
+  /** Milliseconds until the deadline; Infinity without one. */
+  get timeLeft(): number {
+    return this.#givingUp.timeLeft;
+  }
+
+  /** True once the transaction id is known, so that it need not be asked for again. */
+  get transactionIdKnown(): boolean {
+    return this.#wire.idKnown;
   }
 
   // ── statements ────────────────────────────────────────────────────────────────────────────────────────
@@ -187,14 +195,9 @@ export class PhysicalTransaction implements ConnectionHolder {
     } = {},
   ): Promise<StatementResult[]> {
     return this.#operate(options.operation ?? 'a statement', async () => {
-      this.refuseAfterFailure();
+      this.#refuseAfterFailure();
       try {
-        if (options.readTransactionId !== true || this.transactionIdKnown || this.readOnly) {
-          return await this.#send(statements);
-        }
-        const results = await this.#send([...statements, TRANSACTION_ID]);
-        this.noteTransactionId(firstValue(results.pop()));
-        return results;
+        return await this.#wire.send(statements, { readId: options.readTransactionId === true && !this.readOnly });
       } catch (error) {
         throw this.#translated(error, statements);
       }
@@ -210,32 +213,22 @@ export class PhysicalTransaction implements ConnectionHolder {
     await this.#context.synchronization?.beforeStatement?.(this);
     return this.#operate('a query of TypeORM code', async () => {
       const { failure } = this;
-      if (failure !== null && (this.#abort !== null || !ROLLBACK_TO.test(text))) {
+      if (failure !== null && (this.abortReason !== null || !ROLLBACK_TO.test(text))) {
         throw driverRefusal(failure);
       }
       try {
         if ((values === undefined || values.length === 0) && isScript(text)) {
-          return await this.#sendScript(text);
+          return await this.#wire.sendScript(text);
         }
-        const statements = [{ text, values }];
-        const askId = !this.#commitOutcome && WRITES.test(text) && failure === null && !this.readOnly;
-        const results = await this.#send(askId ? [...statements, TRANSACTION_ID] : statements);
-        if (askId) this.noteTransactionId(firstValue(results[1]));
-        if (failure !== null && this.#connection?.status === 'T') this.#forgiveTop();
-        return results[0] as StatementResult;
+        const readId = WRITES.test(text) && failure === null && !this.readOnly;
+        const [result] = await this.#wire.send([{ text, values }], { readId });
+        if (failure !== null && this.#wire.connection?.status === 'T') this.#wire.forgiveTop();
+        return result as StatementResult;
       } catch (error) {
-        if (this.#abort !== null) throw driverRefusal(this.#abort);
+        const reason = this.#givingUp.behind(error);
+        if (reason !== null) throw driverRefusal(reason);
         throw error instanceof BatchFailure ? error.driverError : error;
       }
-    });
-  }
-
-  /** Hands a custom query of the driver (a cursor, COPY) to the connection, in its turn until `done` settles. */
-  async submitJoined(submit: (connection: DatabaseConnection) => Promise<void>): Promise<void> {
-    await this.#operate('a stream of TypeORM code', async () => {
-      this.refuseAfterFailure();
-      await this.#send([{ text: 'SELECT', prepare: false }]);
-      await submit(this.#connection as DatabaseConnection);
     });
   }
 
@@ -244,59 +237,62 @@ export class PhysicalTransaction implements ConnectionHolder {
    * everything else of the transaction waits.
    */
   async exclusive<T>(operation: string, fn: () => Promise<T>): Promise<T> {
-    return this.#operate(
-      operation,
-      async (frame, place) => {
-        const level = this.#turns.open(frame?.level ?? this.#turns.root, place);
-        const inside: Frame = {
-          parent: currentFrame() ?? null,
-          owner: frame?.owner ?? this.#context.owner,
-          scope: frame?.scope ?? null,
-          transaction: this,
-          level,
-          completing: true,
-          contextOf: (database) => (database === this.database ? this.#context : null),
-        };
-        try {
-          return await runInFrame(inside, fn);
-        } finally {
-          this.#turns.close(level);
-        }
-      },
-      true,
-    );
+    return this.#operate(operation, async () => this.#inOwnLevel(operation, fn));
   }
 
   /** One operation: its scope must be open, its turn must come, and it counts as in flight meanwhile. */
-  async #operate<T>(
-    operation: string,
-    work: (frame: Frame | null, place: Place) => Promise<T>,
-    passesTurnOn = false,
-  ): Promise<T> {
+  async #operate<T>(operation: string, work: () => Promise<T>): Promise<T> {
     const frame = frameIn(this);
-    const scope = frame?.scope ?? null;
+    const scope = frame?.completing === true ? null : (frame?.scope ?? null);
     const place = new Place(operation);
-    if (scope !== null && frame?.completing !== true) scope.enter(place);
-    else this.#refuseAfterEnd(place);
+    if (scope !== null) scope.enter(place);
     try {
+      this.#refuseAfterEnd(place);
       const waiting = this.#turns.take(frame?.level ?? this.#turns.root, place);
       if (waiting !== undefined) await waiting;
-      let gaveTurn = false;
       try {
         this.#refuseAfterEnd(place);
-        gaveTurn = passesTurnOn;
-        return await work(frame, place);
+        return await work();
       } finally {
-        if (!gaveTurn) this.#turns.give();
-        this.#idle?.();
+        this.#turns.give();
       }
     } finally {
-      if (scope !== null && frame?.completing !== true) scope.leave(place);
+      scope?.leave(place);
     }
   }
 
+  /** Runs `fn`, within the caller's turn, in a level of its own; the caller has the turn again afterwards. */
+  async #inOwnLevel<T>(operation: string, fn: () => Promise<T>): Promise<T> {
+    const frame = frameIn(this);
+    const parent = frame?.level ?? this.#turns.root;
+    const place = new Place(operation);
+    const level = this.#turns.open(parent, place);
+    const inside: Frame = {
+      parent: currentFrame() ?? null,
+      owner: frame?.owner ?? this.#context.owner,
+      scope: frame?.scope ?? null,
+      transaction: this,
+      level,
+      completing: true,
+      contextOf: (database) => (database === this.database ? this.#context : null),
+    };
+    try {
+      return await runInFrame(inside, fn);
+    } finally {
+      // Ahead of whoever waits: the operation around this is not over.
+      const again = this.#turns.take(parent, place, true);
+      this.#turns.close(level);
+      await again;
+    }
+  }
+
+  #observe(tell: (observer: TransactionObserver) => Promise<void> | void): Promise<void> | undefined {
+    const { observer } = this.#context;
+    return observer === null ? undefined : this.#inOwnLevel('a transaction subscriber', async () => tell(observer));
+  }
+
   #refuseAfterEnd(place: Place): void {
-    if (this.#abort !== null) throw this.#abort;
+    this.#givingUp.assertNot();
     if (this.#outcome !== null) throw this.closedError(place.toString());
   }
 
@@ -308,146 +304,30 @@ export class PhysicalTransaction implements ConnectionHolder {
     );
   }
 
-  /** @throws PendingRollbackError after a failure that has not been rolled back, or why it was given up */
-  refuseAfterFailure(): void {
-    const { failure } = this;
+  /** @throws PendingRollbackError after a failure that has not been rolled back */
+  assertNotFailed(): void {
+    this.#refuseAfterFailure();
+  }
+
+  #refuseAfterFailure(): void {
+    this.#givingUp.assertNot();
+    const { failure } = this.#wire;
     if (failure === null) return;
-    if (this.#abort !== null) throw this.#abort;
     throw new PendingRollbackError(
       `The transaction of ${this.label} has failed and takes nothing more until it is rolled back. First failure: ${messageOf(failure)}`,
       { cause: failure },
     );
   }
 
-  async #send(statements: readonly Statement[]): Promise<StatementResult[]> {
-    const connection = (this.#connection ??= await this.#acquire());
-    const { observer } = this.#context;
-    const beginning = !this.#begun && observer !== null;
-    if (beginning) await observer.beforeBegin?.(this);
-    const controls = this.#controls;
-    const prelude = this.#prelude();
-    const sent = prelude.length === 0 ? statements : [...prelude, ...statements];
-    const stopWatching = watchForSelfDeadlock(this, connection, this.#context.outer);
-    let results: StatementResult[];
-    try {
-      results = await connection.run(sent);
-    } catch (error) {
-      throw this.#sendFailed(error, prelude.length, controls);
-    } finally {
-      stopWatching?.();
-    }
-    this.#preludeAnswered(prelude.length, controls, controls.length);
-    const own = prelude.length === 0 ? results : results.slice(prelude.length);
-    this.#checkStillInside(statements, own);
-    if (beginning) await observer.afterBegin?.(this);
-    return own;
-  }
-
-  async #sendScript(text: string): Promise<StatementResult> {
-    const connection = (this.#connection ??= await this.#acquire());
-    const controls = this.#controls;
-    const prelude = this.#prelude();
-    // The simple protocol has no parameters: settings that carry values go in front by themselves, inside the
-    // transaction that their BEGIN opened; a script behind a failed BEGIN is not sent at all.
-    if (prelude.length > 0) await this.#send([]);
-    let results: StatementResult[];
-    try {
-      results = await connection.script(text);
-    } catch (error) {
-      throw this.#sendFailed(error, 0, controls);
-    }
-    this.#checkStillInside(
-      results.map(() => ({ text })),
-      results,
-    );
-    return results.at(-1) as StatementResult;
-  }
-
-  #acquire(): Promise<DatabaseConnection> {
-    // Outside every frame: a socket opened here must not keep a request alive.
-    return runDetached(() => this.database.acquire(this, { signal: this.#abortController?.signal }));
-  }
-
-  #prelude(): Statement[] {
-    if (this.#begun && this.#controls.length === 0) return [];
-    const prelude: Statement[] = [];
-    if (!this.#begun) {
-      const { definition, database } = this;
-      prelude.push(
-        beginStatement({
-          isolation: definition.isolation,
-          readOnly: definition.readOnly,
-          deferrable: definition.deferrable,
-        }),
-      );
-      const settings: Record<string, string> = {};
-      if (this.#expiresAt !== Infinity) {
-        const left = String(Math.max(1, Math.ceil(this.#expiresAt - performance.now())));
-        settings[database.serverVersion >= TRANSACTION_TIMEOUT_SINCE ? 'transaction_timeout' : 'statement_timeout'] =
-          left;
-      }
-      Object.assign(settings, definition.locals);
-      if (Object.keys(settings).length > 0) prelude.push(localsStatement(settings));
-    }
-    for (const control of this.#controls) {
-      prelude.push({
-        text:
-          control.kind === 'savepoint' ? `SAVEPOINT ${control.savepoint.name}` : `RELEASE SAVEPOINT ${control.name}`,
-      });
-    }
-    return prelude;
-  }
-
-  /** Notes what the server has executed of a prelude. */
-  #preludeAnswered(executed: number, controls: readonly Control[], controlsExecuted: number): void {
-    if (executed === 0) return;
-    for (const control of controls.slice(0, controlsExecuted)) {
-      if (control.kind === 'savepoint' && control.savepoint.state === 'pending') {
-        control.savepoint.state = 'open';
-      }
-    }
-    this.#controls = this.#controls.filter((one) => !controls.slice(0, controlsExecuted).includes(one));
-    if (!this.#begun) {
-      this.#begun = true;
-      this.#context.synchronization?.begun?.(this);
-    }
-  }
-
-  #sendFailed(error: unknown, preludeLength: number, controls: readonly Control[]): unknown {
-    // Not sent: a value could not be encoded. The transaction is as it was.
-    if (!(error instanceof BatchFailure)) return error;
-    if (error.connectionLost) {
-      this.#loseConnection(error.driverError);
-      return error;
-    }
-    const beginLength = preludeLength - controls.length;
-    if (!this.#begun && error.index === 0 && preludeLength > 0) {
-      // BEGIN itself failed: nothing is open on the connection, and nothing ran.
-      this.#connection?.destroy(error.driverError);
-      this.#connection = null;
-      this.#failure = error.driverError;
-    } else {
-      const executed = Math.min(error.index, preludeLength);
-      if (executed > 0) {
-        this.#preludeAnswered(executed, controls, Math.max(0, executed - beginLength));
-      }
-      if (isServerError(error.driverError)) this.noteFailure(error.driverError);
-    }
-    return error.index < preludeLength
-      ? new BatchFailure(0, error.driverError, [], false)
-      : new BatchFailure(error.index - preludeLength, error.driverError, [], false);
-  }
-
-  /** A statement failed on the server: everything up to the innermost savepoint is lost. */
+  /** Work at the present level must not be kept: everything up to the innermost savepoint is lost. */
   noteFailure(error: unknown): void {
-    const top = this.#savepoints.at(-1);
-    if (isRetryable(error) || top === undefined) this.#failure ??= error;
-    else top.failure ??= error;
+    this.#wire.noteFailure(error);
   }
 
   /** The typed error, which is also what later refusals name as their cause. */
   #translated(error: unknown, statements: readonly Statement[]): unknown {
-    if (this.#abort !== null) return this.#abort;
+    const reason = this.#givingUp.behind(error);
+    if (reason !== null) return reason;
     const translated = this.database.translate(error, statements);
     if (error instanceof BatchFailure) this.substituteFailure(error.driverError, translated);
     return translated;
@@ -455,50 +335,14 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** Lets the first failure be known as what its caller saw of it (TypeORM's wrapper of a driver error). */
   substituteFailure(failure: unknown, seen: unknown): void {
-    if (this.#failure === failure) this.#failure = seen;
-    for (const one of this.#savepoints) if (one.failure === failure) one.failure = seen;
-  }
-
-  #forgiveTop(): void {
-    const top = this.#savepoints.at(-1);
-    if (top === undefined) this.#failure = null;
-    else top.failure = null;
-  }
-
-  #loseConnection(reason: Error): void {
-    this.#connection?.destroy(reason);
-    this.#connection = null;
-    const code = (reason as { code?: string }).code;
-    this.#failure ??= code === '25P04' ? this.#timedOut(reason) : this.database.connectionLost(reason);
-    if (code === '25P04') this.#abort ??= this.#failure as Error;
-  }
-
-  /** Somebody sent COMMIT or ROLLBACK as SQL: found by the tags, and by the status that the server reports. */
-  #checkStillInside(statements: readonly Statement[], results: readonly StatementResult[]): void {
-    const ended =
-      this.#connection?.status === 'I' ||
-      results.some(
-        ({ command }, index) =>
-          command === 'COMMIT' || (command === 'ROLLBACK' && !/\bTO\b/i.test(statements[index]?.text ?? '')),
-      );
-    if (!ended) return;
-    const error = new TransactionEndedOutsideError(
-      `The transaction of ${this.label} was ended by SQL that was sent inside it (COMMIT or ROLLBACK). What of its work is stored is not known here. ` +
-        `Leave the end of the transaction to ${this.label}, or use a query runner of your own (dataSource.createQueryRunner()).`,
-    );
-    this.#connection?.destroy(error);
-    this.#connection = null;
-    this.#abort = error;
-    throw error;
+    this.#wire.substituteFailure(failure, seen);
   }
 
   // ── savepoints ────────────────────────────────────────────────────────────────────────────────────────
 
   /** Opens a savepoint; the caller has flushed what belongs before it. */
   pushSavepoint(place: Place, byHand: boolean): Savepoint {
-    const savepoint = new Savepoint(this, `uow_${this.#savepoints.length + 1}`, place, byHand);
-    this.#savepoints.push(savepoint);
-    this.#controls.push({ kind: 'savepoint', savepoint });
+    const savepoint = this.#wire.savepoints.push(this, place, byHand);
     this.#context.synchronization?.savepointOpened?.(savepoint);
     return savepoint;
   }
@@ -506,9 +350,10 @@ export class PhysicalTransaction implements ConnectionHolder {
   /** Opens a savepoint by hand. */
   async openSavepoint(operation: string): Promise<Savepoint> {
     const place = new Place(operation);
-    frameIn(this)?.scope?.assertOpen(place);
+    const frame = frameIn(this);
+    if (frame?.completing !== true) frame?.scope?.assertOpen(place);
     this.#refuseAfterEnd(place);
-    this.refuseAfterFailure();
+    this.#refuseAfterFailure();
     await this.#context.synchronization?.beforeSavepoint?.(this);
     return this.pushSavepoint(place, true);
   }
@@ -517,149 +362,119 @@ export class PhysicalTransaction implements ConnectionHolder {
   async releaseSavepoint(savepoint: Savepoint): Promise<void> {
     this.#assertActive(savepoint);
     await this.#context.synchronization?.beforeRelease?.(savepoint);
-    this.refuseAfterFailure();
-    for (const one of this.#popTo(savepoint)) {
-      one.state = 'released';
-      this.#dropOrRelease(one);
+    this.#refuseAfterFailure();
+    for (const one of this.#wire.savepoints.release(savepoint)) {
       this.#context.synchronization?.savepointReleased?.(one);
     }
-  }
-
-  #dropOrRelease(savepoint: Savepoint): void {
-    const pending = this.#controls.findIndex((one) => one.kind === 'savepoint' && one.savepoint === savepoint);
-    if (pending !== -1) this.#controls.splice(pending, 1);
-    else this.#controls.push({ kind: 'release', name: savepoint.name });
   }
 
   /** Rolls back to a savepoint and ends it; memory follows. */
   async rollbackSavepoint(savepoint: Savepoint, cause: unknown = null): Promise<void> {
     this.#assertActive(savepoint);
-    const sent = savepoint.state === 'open';
-    const popped = this.#popTo(savepoint);
-    for (const one of popped) one.state = 'rolledBack';
-    this.#controls = this.#controls.filter((one) => one.kind === 'release' || !popped.includes(one.savepoint));
+    const { popped, statements } = this.#wire.savepoints.rollBack(savepoint);
     try {
-      if (sent && this.#connection !== null && this.#abort === null) {
-        await this.#operate('ROLLBACK TO SAVEPOINT', async () => {
-          // Releases of savepoints inside the one that is rolled back have nothing left to release.
-          this.#controls = [];
-          await this.#send([
-            { text: `ROLLBACK TO SAVEPOINT ${savepoint.name}` },
-            { text: `RELEASE SAVEPOINT ${savepoint.name}` },
-          ]);
-        });
+      if (statements.length > 0 && this.#wire.connection !== null && this.abortReason === null) {
+        await this.#operate('ROLLBACK TO SAVEPOINT', () => this.#wire.send(statements));
       }
     } catch (error) {
-      this.#failure ??= error instanceof BatchFailure ? error.driverError : error;
-      throw this.database.translate(error, [{ text: `ROLLBACK TO SAVEPOINT ${savepoint.name}` }]);
+      const translated = this.#translated(error, statements);
+      this.#wire.fail(translated);
+      throw translated;
     } finally {
       for (const one of popped) this.#context.synchronization?.savepointRolledBack?.(one, cause);
     }
   }
 
   #assertActive(savepoint: Savepoint): void {
-    if (savepoint.isActive && this.#savepoints.includes(savepoint)) return;
+    if (savepoint.isActive && this.#wire.savepoints.has(savepoint)) return;
     throw new TransactionClosedError(
       `The savepoint of ${savepoint.place.toString()} has ended already (${savepoint.state}); it can be neither committed nor rolled back again.`,
     );
   }
 
-  /** Takes the savepoint and those inside it off the stack, innermost first. */
-  #popTo(savepoint: Savepoint): Savepoint[] {
-    return this.#savepoints.splice(this.#savepoints.indexOf(savepoint)).reverse();
-  }
-
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   /**
-   * Sends COMMIT, with the payload in front of it under the same Sync.
+   * Sends COMMIT, with the payload in front of it under the same Sync; apart from it where the outcome must be
+   * certain, or where subscribers are to be told in between.
+   * @returns what failed in memory after the server had committed, if anything
    * @throws TransactionRolledBackError when the server answers ROLLBACK, the typed error when it answers with
    * an error, CommitOutcomeUnknownError when the connection was lost and nothing certain can be found out
    */
-  async sendCommit(payload: CommitPayload | null): Promise<void> {
+  async sendCommit(payload: CommitPayload | null): Promise<unknown> {
     const statements = payload?.statements ?? [];
-    if (!this.#begun && statements.length === 0) {
-      this.#connection?.release();
-      this.#connection = null;
-      this.#end('committed');
-      return;
+    this.#refuseAfterFailure();
+    if (!this.begun && statements.length === 0) {
+      this.#wire.giveBackUnused();
+      return this.#end('committed');
     }
-    this.refuseAfterFailure();
-    if (this.#connection === null) {
+    return this.#operate('COMMIT', async () => {
+      const { observer, database } = this.#context;
+      const certain = database.options.commitOutcome === 'certain' && !this.readOnly;
+      let results: StatementResult[] | null = null;
+      if (certain || (observer !== null && statements.length > 0)) {
+        try {
+          results = await (certain ? this.#wire.sendCertain(statements) : this.#wire.send(statements));
+        } catch (error) {
+          throw this.#translated(error, statements);
+        }
+      }
+      if (observer !== null) await this.#observe((one) => one.beforeCommit?.(this));
+      this.#refuseAfterFailure();
+      const travelling = results === null ? statements : [];
+      this.#givingUp.startCommitting(travelling.length > 0);
+      let answer: Awaited<ReturnType<TransactionWire['commit']>>;
       try {
-        this.#connection = await this.#acquire();
+        answer = await this.#wire.commit(travelling);
       } catch (error) {
-        throw this.#abort ?? error;
+        if (error instanceof BatchFailure && error.connectionLost && this.#wire.failure === null) {
+          return this.#commitLost(error, travelling.length > 0);
+        }
+        throw this.#translated(error, [...travelling, { text: 'COMMIT' }]);
       }
-    }
-    const connection = this.#connection;
-    const controls = this.#controls;
-    const prelude = this.#prelude();
-    const sent = [...prelude, ...statements, { text: 'COMMIT' }];
-    let results: StatementResult[];
-    try {
-      results = await connection.run(sent);
-    } catch (error) {
-      if (error instanceof BatchFailure && error.connectionLost) {
-        return this.#commitLost(error, payload);
+      if (answer.tag !== 'COMMIT') {
+        const error = new TransactionRolledBackError(
+          `The server answered the COMMIT of ${this.label} with ${answer.tag}: a statement inside had failed and its error was swallowed.`,
+        );
+        this.#wire.fail(error);
+        throw error;
       }
-      if (error instanceof BatchFailure && error.index === sent.length - 1) {
-        // COMMIT itself was refused (deferred constraint, serialization): a known abort.
-        this.#begun = true;
-        this.#failure ??= error.driverError;
-        throw this.#translated(new BatchFailure(0, error.driverError, [], false), [{ text: 'COMMIT' }]);
+      let failed: unknown;
+      try {
+        payload?.settle(results ?? answer.results);
+      } catch (error) {
+        failed = error;
       }
-      throw this.#translated(this.#sendFailed(error, prelude.length, controls), statements);
-    }
-    this.#preludeAnswered(prelude.length, controls, controls.length);
-    if (results.at(-1)?.command !== 'COMMIT' || connection.status !== 'I') {
-      this.#failure ??= new TransactionRolledBackError(
-        `The server answered the COMMIT of ${this.label} with ROLLBACK: a statement inside had failed and its error was swallowed.`,
-      );
-      throw this.#failure;
-    }
-    if (payload !== null) {
-      payload.settle(results.slice(prelude.length, prelude.length + statements.length));
-    }
-    this.#releaseConnection();
-    this.#end('committed');
+      return this.#end('committed') ?? failed;
+    });
   }
 
-  async #commitLost(failure: BatchFailure, payload: CommitPayload | null): Promise<void> {
-    this.#connection?.destroy(failure.driverError);
-    this.#connection = null;
-    if (this.readOnly) {
-      // What wrote nothing has no outcome to lose.
-      this.#end('committed');
-      return;
+  /** What to do about a COMMIT whose answer never came. */
+  async #commitLost(failure: BatchFailure, resultsLost: boolean): Promise<unknown> {
+    const { driverError } = failure;
+    // PostgreSQL ends a transaction for its deadline only while it has not committed.
+    const reason = this.#givingUp.behind(driverError);
+    if (reason !== null) throw reason;
+    switch (await this.#wire.lookUpOutcome()) {
+      case 'committed': {
+        const afterwards = this.#end('committed');
+        if (!resultsLost) return afterwards;
+        return this.database.connectionLost(driverError);
+      }
+      case 'aborted': {
+        const aborted = this.database.connectionLost(driverError, true);
+        this.#wire.fail(aborted);
+        throw aborted;
+      }
+      case 'unknown':
+        this.#wire.fail(driverError);
+        this.#end('unknown', driverError);
+        throw new CommitOutcomeUnknownError(
+          `The connection of ${this.label} was lost while COMMIT was in flight (${driverError.message}), and whether it was committed cannot be told for certain. ` +
+            `Look at the data before doing it again.`,
+          { cause: driverError },
+        );
     }
-    const verdict = (await this.#commitOutcome?.find()) ?? 'unknown';
-    if (verdict === 'committed' && (payload === null || payload.statements.length === 0)) {
-      this.#end('committed');
-      return;
-    }
-    if (verdict === 'aborted') {
-      this.#failure = this.database.connectionLost(failure.driverError, true);
-      throw this.#failure;
-    }
-    this.#failure = failure.driverError;
-    this.#end('unknown', failure.driverError);
-    throw new CommitOutcomeUnknownError(
-      `The connection of ${this.label} was lost while COMMIT was in flight (${failure.driverError.message}), and whether it was committed cannot be told for certain. ` +
-        `Look at the data before doing it again.`,
-      { cause: failure.driverError },
-    );
-  }
-
-  /** The id under which the server knows the transaction, read behind its first write or lock. */
-  noteTransactionId(id: string | null | undefined): void {
-    if (id == null) return;
-    this.#commitOutcome ??= new CommitOutcome(this.database, id);
-  }
-
-  /** True once the transaction id is known, so that it need not be asked for again. */
-  get transactionIdKnown(): boolean {
-    return this.#commitOutcome !== null;
   }
 
   /**
@@ -668,115 +483,65 @@ export class PhysicalTransaction implements ConnectionHolder {
    */
   async sendRollback(cause: unknown): Promise<unknown> {
     if (this.#outcome !== null) return undefined;
-    let failed: unknown;
-    const connection = this.#connection;
-    if (connection !== null) {
-      if (connection.busy) await this.#untilAnswered(connection);
-      if (connection.lost === null && connection.status !== 'I' && !connection.busy) {
-        try {
-          await connection.run([...this.#releases(), { text: 'ROLLBACK' }]);
-        } catch (error) {
-          failed = error instanceof BatchFailure ? error.driverError : error;
-          connection.destroy(failed as Error);
-        }
-      }
-      this.#releaseConnection();
-    }
-    this.#end('rolledBack', cause);
-    return failed;
+    if (this.abortReason !== null) await this.#innerEnded();
+    const failed = await this.#wire.rollback();
+    const afterwards = this.#end(this.#wire.endedOutside ? 'unknown' : 'rolledBack', cause);
+    return failed ?? afterwards;
   }
 
-  /** In a failed transaction RELEASE would be refused, and with it the ROLLBACK behind it. */
-  #releases(): Statement[] {
-    if (this.#connection?.status !== 'T') return [];
-    return this.#controls.flatMap((one) => (one.kind === 'release' ? [{ text: `RELEASE SAVEPOINT ${one.name}` }] : []));
+  /** What was given up with this transaction rolls back before it does. */
+  async #innerEnded(): Promise<void> {
+    const declared = [...this.#inner].filter((one) => one.origin === 'declared');
+    await Promise.all(declared.map((one) => new Promise<void>((resolve) => one.#whenEnded.push(resolve))));
   }
 
-  #untilAnswered(connection: DatabaseConnection): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => {
-        connection.destroy(new Error('The server did not answer a cancel request'));
-        done();
-      }, CANCEL_GRACE);
-      const done = (): void => {
-        clearTimeout(timer);
-        this.#idle = null;
-        resolve();
-      };
-      this.#idle = done;
-    });
-  }
-
-  #releaseConnection(): void {
-    this.#connection?.release();
-    this.#connection = null;
-  }
-
-  #end(outcome: TransactionOutcome, cause: unknown = null): void {
+  /** @returns what memory's bookkeeping threw, if anything: the transaction has ended all the same */
+  #end(outcome: TransactionOutcome, cause: unknown = null): unknown {
     this.#outcome = outcome;
-    this.#finish();
-    if (outcome === 'committed') this.#context.synchronization?.committed?.(this);
-    else this.#context.synchronization?.rolledBack?.(this, cause);
-  }
-
-  #finish(): void {
-    clearTimeout(this.#deadlineTimer);
-    if (this.#onSignal !== undefined) this.#signal?.removeEventListener('abort', this.#onSignal);
-    for (const one of this.#savepoints) one.state = 'rolledBack';
-    this.#savepoints = [];
-    this.#turns.refuseAll((place) => this.#abort ?? this.closedError(place.toString()));
+    this.#givingUp.stop();
+    this.#wire.savepoints.clear();
+    this.#turns.refuseAll((place) => this.abortReason ?? this.closedError(place.toString()));
     this.#context.transactionEnded(this);
+    for (const tell of this.#whenEnded.splice(0)) tell();
+    try {
+      const { synchronization } = this.#context;
+      if (outcome === 'committed') synchronization?.committed?.(this);
+      else synchronization?.rolledBack?.(this, cause);
+      return undefined;
+    } catch (error) {
+      return error ?? new Error('The bookkeeping of memory failed');
+    }
   }
 
-  // ── deadline and cancellation ─────────────────────────────────────────────────────────────────────────
+  // ── giving up ─────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Sets a deadline; an earlier one stays. */
-  expireIn(milliseconds: number, label: string): void {
-    const at = performance.now() + milliseconds;
-    if (at >= this.#expiresAt) return;
-    this.#expiresAt = at;
-    this.#abortController ??= new AbortController();
-    clearTimeout(this.#deadlineTimer);
-    this.#deadlineTimer = setTimeout(() => {
-      this.abort(this.#timedOut(undefined, milliseconds, label));
-    }, milliseconds);
-  }
-
-  #timedOut(cause: unknown, milliseconds = this.definition.timeout, label = this.label): Error {
-    return new TransactionTimedOutError(
-      `The transaction of ${this.label} ran longer than the ${String(milliseconds)} ms that ${label} allows and is rolled back. ` +
-        `Do less in it, or raise its timeout.`,
-      cause === undefined ? undefined : { cause },
-    );
-  }
-
-  /** Milliseconds until the deadline; Infinity without one. */
-  get timeLeft(): number {
-    return this.#expiresAt - performance.now();
-  }
-
-  #listen(signal: AbortSignal): void {
-    this.#abortController ??= new AbortController();
-    this.#signal = signal;
-    this.#onSignal = () => {
-      this.abort(this.#context.cancelled(this.label, signal.reason));
+  /**
+   * Lets a nested scope's own limits hold for as long as it runs; the transaction's stay.
+   * @returns ends that
+   */
+  limitFor(definition: TransactionDefinition): (() => void) | undefined {
+    const { timeout, signal, label } = definition;
+    if (timeout === undefined && signal === undefined) return undefined;
+    const undo: (() => void)[] = [];
+    if (timeout !== undefined) {
+      undo.push(this.#givingUp.limit({ at: performance.now() + timeout, milliseconds: timeout, label }));
+    }
+    if (signal !== undefined) undo.push(this.#givingUp.listen(signal, label));
+    return () => {
+      for (const one of undo) one();
     };
-    if (signal.aborted) this.#onSignal();
-    else signal.addEventListener('abort', this.#onSignal, { once: true });
   }
 
   /** Gives the transaction up: the running statement is cancelled on the server, everything waiting is refused. */
-  abort(reason: Error): void {
-    if (this.#abort !== null || this.#outcome !== null || this.#committing) return;
-    this.#abort = reason;
-    this.#turns.refuseAll(() => reason);
-    if (this.#connection?.busy === true) void this.#connection.cancel();
-    this.#abortController?.abort(reason);
+  abort(reason: Error, urgency: Urgency = 'wish'): void {
+    if (this.#outcome === null) this.#givingUp.giveUp(reason, urgency);
   }
 
-  /** From here on COMMIT is on its way: an abort would come too late. */
-  startCommitting(): void {
-    this.#committing = true;
+  /** Forgets a transaction that was never opened in its context. */
+  abandon(): void {
+    this.#outcome = 'rolledBack';
+    this.#givingUp.stop();
+    for (const tell of this.#whenEnded.splice(0)) tell();
   }
 
   /** Refuses a write in a read-only transaction or scope. */
@@ -793,9 +558,6 @@ export class PhysicalTransaction implements ConnectionHolder {
     return frameIn(this)?.level ?? this.#turns.root;
   }
 }
-
-const firstValue = (result: StatementResult | undefined): string | null =>
-  (result?.rows as (string | null)[][] | undefined)?.[0]?.[0] ?? null;
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 

@@ -35,6 +35,11 @@ function distance(error: unknown, rule: RollbackRule): number {
   return Infinity;
 }
 
+/** True where the rule is about the error. */
+export function matchesRule(rule: RollbackRule, error: unknown): boolean {
+  return distance(error, rule) !== Infinity;
+}
+
 function nearest(error: unknown, rules: readonly RollbackRule[]): number {
   return rules.reduce((best, rule) => Math.min(best, distance(error, rule)), Infinity);
 }

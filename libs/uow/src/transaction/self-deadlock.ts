@@ -44,6 +44,7 @@ export function watchForSelfDeadlock(
         `${inner.label} waits for a lock that ${blocker.label}, the transaction it suspended, holds; neither could ever go on. ` +
           `Its statement: ${connection.lastStatement ?? ''}. Let ${inner.label} join (REQUIRED or NESTED), or run it after ${blocker.label} (afterCommit).`,
       ),
+      'deadlock',
     );
   };
   timer = setTimeout(() => void look(FIRST_LOOK * 2), FIRST_LOOK);

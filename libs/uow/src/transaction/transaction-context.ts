@@ -3,11 +3,12 @@ import type { Statement, StatementResult } from '../database/statement.js';
 import {
   ScopeStalledError,
   TransactionAlreadyBegunError,
-  TransactionCancelledError,
   TransactionClosedError,
 } from '../errors/transaction-errors.js';
+import type { TransactionCancelledError } from '../errors/transaction-errors.js';
 import { ambientFrame, runDetached } from './ambient.js';
 import type { UnitOwner } from './ambient-unit.js';
+import { cancelled } from './giving-up.js';
 import { PhysicalTransaction } from './physical-transaction.js';
 import { Place } from './place.js';
 import { defineTransaction } from './transaction-definition.js';
@@ -26,7 +27,7 @@ export class TransactionContext {
   synchronization: TransactionSynchronization | null = null;
   #transaction: PhysicalTransaction | null = null;
   #rootRunning: Place | null = null;
-  readonly #rootsWaiting: { place: Place; go: () => void }[] = [];
+  readonly #rootsWaiting: { readonly place: Place; readonly go: () => void }[] = [];
   readonly #closers: (() => void | Promise<void>)[] = [];
   #closed = false;
   #idle: (() => void)[] = [];
@@ -115,24 +116,42 @@ export class TransactionContext {
 
   /**
    * Waits for the turn of a root scope: two of one context run one after the other.
+   * @param signal ends the wait with its reason
    * @returns nothing when it is free
    * @throws ScopeStalledError (as rejection) when the one in front sends nothing for `stallAfter`
    */
-  enterRoot(place: Place): Promise<void> | undefined {
+  enterRoot(place: Place, signal?: AbortSignal): Promise<void> | undefined {
     if (this.#rootRunning === null) {
       this.#rootRunning = place;
       return undefined;
     }
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
+      const stopWaiting = (): void => {
+        clearTimeout(timer);
+        signal?.removeEventListener('abort', onAbort);
+      };
       const waiting = {
         place,
         go: () => {
-          clearTimeout(timer);
+          stopWaiting();
           resolve();
         },
       };
+      const refuse = (error: Error): void => {
+        stopWaiting();
+        this.#rootsWaiting.splice(this.#rootsWaiting.indexOf(waiting), 1);
+        reject(error);
+      };
+      const onAbort = (): void => {
+        refuse(signal?.reason as Error);
+      };
       this.#rootsWaiting.push(waiting);
+      if (signal?.aborted === true) {
+        onAbort();
+        return;
+      }
+      signal?.addEventListener('abort', onAbort, { once: true });
       const { stallAfter } = this.database.options;
       const enteredAt = performance.now();
       const watch = (delay: number): void => {
@@ -144,8 +163,7 @@ export class TransactionContext {
             watch(Math.max(stallAfter - silentFor, 1));
             return;
           }
-          this.#rootsWaiting.splice(this.#rootsWaiting.indexOf(waiting), 1);
-          reject(
+          refuse(
             new ScopeStalledError(
               `${place.toString()} waits for ${this.#rootRunning?.toString() ?? 'another root scope'} of the same context (${this.label}), which has sent nothing for ${Math.round(silentFor)} ms. ` +
                 `Two root scopes of one context run one after the other; do not let one wait for the other, or give one REQUIRES_NEW.`,
@@ -180,10 +198,7 @@ export class TransactionContext {
 
   /** The error for a transaction whose signal was aborted. */
   cancelled(label: string, reason: unknown): TransactionCancelledError {
-    return new TransactionCancelledError(
-      `The transaction of ${label} was cancelled by its signal and is rolled back: ${reason instanceof Error ? reason.message : String(reason)}`,
-      { cause: reason },
-    );
+    return cancelled(label, reason);
   }
 
   /** Sends what plain TypeORM code, about to query outside a transaction, must see. */

@@ -1,3 +1,4 @@
+import type { Database } from '../database/database.js';
 import type { Statement } from '../database/statement.js';
 import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
 import type { RetryOptions } from './retry-policy.js';
@@ -132,6 +133,27 @@ export function beginStatement(definition: {
   return { text };
 }
 
+const TRANSACTION_TIMEOUT_SINCE = 170_000;
+
+/**
+ * BEGIN and what has to be set before the first statement that reads.
+ * @param expiresAt `performance.now()` at which the deadline passes, for the server to enforce too
+ * @param serverVersion as a number, such as 180004
+ */
+export function openingStatements(
+  definition: TransactionDefinition,
+  expiresAt: number,
+  serverVersion: number,
+): Statement[] {
+  const settings: Record<string, string> = { ...definition.locals };
+  if (expiresAt !== Infinity) {
+    const name = serverVersion >= TRANSACTION_TIMEOUT_SINCE ? 'transaction_timeout' : 'statement_timeout';
+    settings[name] ??= String(Math.max(1, Math.ceil(expiresAt - performance.now())));
+  }
+  const begin = beginStatement(definition);
+  return Object.keys(settings).length === 0 ? [begin] : [begin, localsStatement(settings)];
+}
+
 /** One SELECT that sets the transaction's local settings, by parameters. */
 export function localsStatement(locals: Readonly<Record<string, string>>): Statement {
   const values: string[] = [];
@@ -170,4 +192,57 @@ export function checkDemands(demand: TransactionDefinition, open: TransactionDef
         `Declare retry on ${open.label}, or give ${demand.label} a transaction of its own (REQUIRES_NEW).`,
     );
   }
+}
+
+/**
+ * Checks a scope that runs without a transaction: what protects data is refused, what only describes a transaction
+ * is reported.
+ * @throws IllegalTransactionStateError for `locals` and `retry`
+ */
+export function refuseWithoutTransaction(definition: TransactionDefinition, database: Database): void {
+  const { label, isolation, deferrable, timeout, signal } = definition;
+  for (const option of ['locals', 'retry'] as const) {
+    if (definition[option] === undefined) continue;
+    throw new IllegalTransactionStateError(
+      `${label} declares ${option}, but runs without a transaction (${definition.propagation}), where it means nothing. ` +
+        `Give it a transaction (REQUIRED), or leave ${option} out.`,
+    );
+  }
+  const idle = Object.entries({ isolation, deferrable, timeout, signal }).filter(([, value]) => value !== undefined);
+  if (idle.length === 0) return;
+  database.report({
+    code: 'UOW_WARN_OPTIONS_WITHOUT_TRANSACTION',
+    message: `${label} declares ${idle.map(([name]) => name).join(', ')}, but runs without a transaction (${definition.propagation}), where that means nothing.`,
+  });
+}
+
+/**
+ * Fills in what a root scope leaves open.
+ * @param defaults of the module
+ * @param isolation of the data source
+ */
+export function withDefaults(
+  definition: TransactionDefinition,
+  defaults: TransactionOptions | undefined,
+  isolation: string | undefined,
+): TransactionDefinition {
+  const ofDataSource = isolation as TransactionIsolation | undefined;
+  if (defaults === undefined || Object.keys(defaults).length === 0) {
+    return definition.isolation !== undefined || ofDataSource === undefined
+      ? definition
+      : { ...definition, isolation: ofDataSource };
+  }
+  const filled = defineTransaction(defaults, definition.label);
+  return {
+    ...definition,
+    isolation: definition.isolation ?? filled.isolation ?? ofDataSource,
+    readOnly: definition.readOnly ?? filled.readOnly,
+    deferrable: definition.deferrable ?? filled.deferrable,
+    timeout: definition.timeout ?? filled.timeout,
+    retry: definition.retry ?? filled.retry,
+    rollbackFor: definition.rollbackFor.length > 0 ? definition.rollbackFor : filled.rollbackFor,
+    noRollbackFor: definition.noRollbackFor.length > 0 ? definition.noRollbackFor : filled.noRollbackFor,
+    locals: filled.locals === undefined ? definition.locals : { ...filled.locals, ...definition.locals },
+    signal: definition.signal ?? filled.signal,
+  };
 }

@@ -1,9 +1,21 @@
 import type { Report } from '../diagnostics/report.js';
+import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
 
 /** How a transaction ended, as `afterCompletion` hooks hear it (Spring's completion status). */
 export type CompletionStatus = 'committed' | 'rolledBack' | 'unknown';
 
 type Hook<Args extends unknown[] = []> = (...args: Args) => unknown;
+
+/** The kinds of hooks, in the order in which they run. */
+export type HookName = 'beforeCommit' | 'beforeCompletion' | 'afterCommit' | 'afterRollback' | 'afterCompletion';
+
+const ORDER: readonly HookName[] = [
+  'beforeCommit',
+  'beforeCompletion',
+  'afterCommit',
+  'afterRollback',
+  'afterCompletion',
+];
 
 /** The hooks of one transaction, run in the order of their registration, each awaited. */
 export class TransactionHooks {
@@ -12,22 +24,39 @@ export class TransactionHooks {
   readonly afterCommit: Hook[] = [];
   readonly afterRollback: Hook[] = [];
   readonly afterCompletion: Hook<[CompletionStatus]>[] = [];
+  /** Position in the order of what has begun to run last. */
+  #reached = -1;
+
+  /**
+   * Registers a hook.
+   * @throws IllegalTransactionStateError when those of its kind have run already
+   */
+  add(name: HookName, fn: Hook<never[]>): void {
+    if (ORDER.indexOf(name) < this.#reached) {
+      throw new IllegalTransactionStateError(
+        `${name}() was called when the ${name} hooks had run already (now: ${ORDER[this.#reached] ?? ''}). Register it earlier in the transaction.`,
+      );
+    }
+    (this[name] as Hook<never[]>[]).push(fn);
+  }
 
   /** Runs hooks whose error ends the matter: `beforeCommit`, `afterCommit`. Hooks added meanwhile run too. */
-  static async runStrictly(hooks: readonly Hook[]): Promise<void> {
+  async runStrictly(name: 'beforeCommit' | 'afterCommit'): Promise<void> {
+    this.#reach(name);
+    const hooks = this[name];
     for (let index = 0; index < hooks.length; index += 1) await (hooks[index] as Hook)();
   }
 
-  /** Runs hooks whose errors are reported and change nothing. */
-  static async runReporting<Args extends unknown[]>(
-    hooks: readonly Hook<Args>[],
-    name: string,
+  /** Runs hooks whose errors are reported and change nothing. Hooks added meanwhile run too. */
+  async runReporting(
+    name: 'beforeCompletion' | 'afterRollback' | 'afterCompletion',
     report: Report,
-    ...args: Args
+    status?: CompletionStatus,
   ): Promise<void> {
-    for (const hook of hooks) {
+    this.#reach(name);
+    for (const hook of this[name] as Hook<[CompletionStatus?]>[]) {
       try {
-        await hook(...args);
+        await hook(...(status === undefined ? [] : [status]));
       } catch (error) {
         report({
           code: 'UOW_WARN_HOOK_FAILED',
@@ -36,5 +65,9 @@ export class TransactionHooks {
         });
       }
     }
+  }
+
+  #reach(name: HookName): void {
+    this.#reached = Math.max(this.#reached, ORDER.indexOf(name));
   }
 }

@@ -29,7 +29,7 @@ export class TransactionScope implements Frame {
   readonly readOnly: boolean;
   savepoint: Savepoint | null = null;
   mark: RollbackMark | null = null;
-  /** Set when it was rolled back by hand inside, with what was thrown or said. */
+  /** Set when it was rolled back by hand inside. */
   rolledBackInside = false;
   #inFlight: Set<Place> | null = null;
   #state: 'open' | 'closing' | 'closed' = 'open';
@@ -92,9 +92,10 @@ export class TransactionScope implements Frame {
   /** @throws TransactionClosedError once the scope's function has settled */
   assertOpen(place: Place | string): void {
     if (this.#state === 'open') {
-      if (!this.rolledBackInside) return;
+      const rolledBack = this.ownerScope?.rolledBackInside === true ? this.ownerScope : null;
+      if (rolledBack === null) return;
       throw new TransactionClosedError(
-        `${place.toString()} came after ${this.label} was rolled back by hand. Nothing more can be done in it; return, and begin anew.`,
+        `${place.toString()} came after ${rolledBack.label} was rolled back by hand. Nothing more can be done in it; return, and begin anew.`,
       );
     }
     throw new TransactionClosedError(

@@ -41,6 +41,8 @@ export interface CommitPayload {
   readonly statements: readonly Statement[];
   /** Called with their results before `committed`, when the commit succeeded. */
   settle(results: readonly StatementResult[]): void;
+  /** Called when the commit failed and was rolled back, before its error is thrown. Must not throw. */
+  failed?(error: unknown): Promise<void>;
 }
 
 /** A write of plain TypeORM code. */

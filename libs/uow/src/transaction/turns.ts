@@ -54,10 +54,11 @@ export class Turns {
 
   /**
    * Takes the turn for one operation of the level.
+   * @param ahead true for an operation that is under way already and goes on
    * @returns nothing when it could be taken at once, else a promise to wait for
    * @throws ScopeStalledError (as rejection) when the level in front is silent for `stallAfter`
    */
-  take(level: TurnLevel, place: Place): Promise<void> | undefined {
+  take(level: TurnLevel, place: Place, ahead = false): Promise<void> | undefined {
     if (!this.#busy && level === this.#top) {
       this.#busy = true;
       level.lastActivity = performance.now();
@@ -65,6 +66,11 @@ export class Turns {
     }
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { level, place, go: resolve, refuse: reject, timer: undefined };
+      if (ahead) {
+        // It is behind what it started itself, which ends; to refuse it would undo work that went well.
+        this.#waiting.unshift(waiter);
+        return;
+      }
       this.#waiting.push(waiter);
       this.#watch(waiter, this.#stallAfter);
     });

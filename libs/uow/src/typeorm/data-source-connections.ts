@@ -17,8 +17,6 @@ interface Pool {
   readonly idleCount: number;
   readonly totalCount: number;
   readonly waitingCount: number;
-  readonly _clients?: readonly (PgClient & { _queryable?: boolean; _ended?: boolean })[];
-  on(event: 'connect', listener: (client: PgClient) => void): unknown;
   connect(callback: (error: Error | undefined, client: PgClient, release: Release) => void): void;
 }
 
@@ -34,8 +32,6 @@ const DEFAULT_POOL_SIZE = 10;
 export class DataSourceConnections implements ConnectionProvider {
   readonly #dataSource: DataSource;
   readonly #logged = new WeakSet<readonly unknown[]>();
-  readonly #openedAt = new WeakMap<PgClient, number>();
-  #watched: Pool | undefined;
   // A socket keeps the async context in which it was opened; it must not be a request's.
   readonly #outside = AsyncLocalStorage.snapshot();
 
@@ -63,12 +59,6 @@ export class DataSourceConnections implements ConnectionProvider {
         'The data source has no connections yet, or no more. Await dataSource.initialize() before using it, and use nothing after destroy().',
       );
     }
-    if (this.#watched !== pool) {
-      this.#watched = pool;
-      pool.on('connect', (client) => {
-        this.#openedAt.set(client, performance.now());
-      });
-    }
     return pool;
   }
 
@@ -94,15 +84,6 @@ export class DataSourceConnections implements ConnectionProvider {
   hasIdle(): boolean {
     const { idleCount, totalCount, waitingCount } = this.#pool;
     return waitingCount === 0 && (idleCount > 0 || totalCount < this.poolSize);
-  }
-
-  hasConnectionSince(time: number): boolean {
-    return (this.#pool._clients ?? []).some(
-      (client) =>
-        client._queryable !== false &&
-        client._ended !== true &&
-        (this.#openedAt.get(client) ?? Infinity) < time,
-    );
   }
 
   clientOptions(): object {

@@ -1,0 +1,61 @@
+import { runInFrame } from './ambient.js';
+import type { PhysicalTransaction } from './physical-transaction.js';
+import type { Place } from './place.js';
+import type { TransactionScope } from './transaction-scope.js';
+
+/** The function of a scope: called, ended early where the transaction is given up, and waited for with all that it started. */
+
+/** How a scope's function ended. */
+export type Result<T> =
+  { readonly threw: false; readonly value: T } | { readonly threw: true; readonly error: unknown };
+
+/** What a scope's function left behind. */
+export interface BodyEnd<T> {
+  readonly result: Result<T>;
+  /** The places that had started what was still in flight when it settled. */
+  readonly stray: readonly Place[];
+}
+
+const NOTHING_STRAY: readonly Place[] = Object.freeze([]);
+
+/** Calls the function in its scope, and waits for what it left in flight. */
+export async function runBody<T>(
+  scope: TransactionScope,
+  transaction: PhysicalTransaction,
+  fn: () => T | Promise<T>,
+): Promise<BodyEnd<T>> {
+  const result = await call(scope, transaction.abortSignal, fn);
+  if (scope.busy && transaction.abortReason === null) return { result, stray: await scope.settle() };
+  // Once the transaction was given up nothing of what is in flight counts any more.
+  scope.stop();
+  return { result, stray: NOTHING_STRAY };
+}
+
+/** A signal ends the wait for the function. */
+async function call<T>(
+  scope: TransactionScope,
+  signal: AbortSignal | undefined,
+  fn: () => T | Promise<T>,
+): Promise<Result<T>> {
+  try {
+    if (signal === undefined) return { threw: false, value: await runInFrame(scope, fn) };
+    signal.throwIfAborted();
+    let stop: (() => void) | undefined;
+    const aborted = new Promise<never>((_, reject) => {
+      const onAbort = (): void => {
+        reject(signal.reason as Error);
+      };
+      signal.addEventListener('abort', onAbort, { once: true });
+      stop = () => {
+        signal.removeEventListener('abort', onAbort);
+      };
+    });
+    try {
+      return { threw: false, value: await Promise.race([runInFrame(scope, async () => fn()), aborted]) };
+    } finally {
+      stop?.();
+    }
+  } catch (error) {
+    return { threw: true, error };
+  }
+}
