@@ -31,7 +31,7 @@ export class SessionUnderTest {
   }
 
   static async start(given: {
-    // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- TypeORM's own type
+     
     readonly entities: MixedList<Function | string | EntitySchema>;
     readonly schema?: string;
     readonly options?: Partial<DatabaseOptions>;

@@ -1,7 +1,7 @@
 import type { ColumnMapping } from '../database/entity-mapping.js';
 import { CircularDependencyError } from '../errors/flush-errors.js';
-import { InsertChange, KeyOfInsert, SqlExpression, UpdateChange } from './change-set.js';
-import type { Change, DeleteChange } from './change-set.js';
+import { KeyOfInsert, SqlExpression, UpdateChange } from './change-set.js';
+import type { Change, DeleteChange, InsertChange } from './change-set.js';
 import type { DeleteStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
 import type { TableOrder } from './table-order.js';
 import { dependencyGroups, levels } from './topological-sort.js';

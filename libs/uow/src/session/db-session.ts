@@ -4,6 +4,7 @@ import type { TransactionOptions } from '../transaction/transaction-definition.j
 import { changesOf } from './inspect.js';
 import type { Inspection, ValueChange } from './inspect.js';
 import type { ReadOptions } from './reader.js';
+import type { RefreshOptions } from './refreshing.js';
 import type { Session } from './session.js';
 import type { SessionEventName, SessionListener } from './session-events.js';
 import { SessionTransaction } from './session-transaction.js';
@@ -90,6 +91,52 @@ export class DbSession implements AsyncDisposable {
   /** Takes every object out of the session. */
   expungeAll(): void {
     this.#find().unit.clear('expunge');
+  }
+
+  /**
+   * Reads objects again and overwrites them, what was set on them and not flushed included; one query for each
+   * table. Collections that are loaded go back to what they were loaded with, and count as not up to date: the
+   * next `load` reads them. (SQLAlchemy's `refresh`.)
+   * @param options a lock for the rows; `relations` to be read again as well, with the objects in them
+   * @throws EntityNotFoundError when a row is gone; its object has left the session
+   * @throws InvalidSessionOperationError for an object that is not persistent in this session
+   */
+  async refresh<T extends object>(entities: T | readonly T[], options: RefreshOptions = {}): Promise<void> {
+    const session = this.#find();
+    const objects: readonly object[] = isArray(entities) ? entities : [entities];
+    await session.during('refresh()', (name) => session.refreshing.refresh(objects, options, name));
+  }
+
+  /**
+   * Gives up what was set on an object and not flushed, and has the next read of it bring it up to its row.
+   * Until then it keeps the last values that were read. Sends nothing. (SQLAlchemy's `expire`.)
+   * @param properties only these; changes of others stay
+   * @throws InvalidSessionOperationError for an object that is not persistent in this session
+   */
+  expire<T extends object>(entity: T, properties?: readonly (keyof T & string)[]): void {
+    this.#find().refreshing.expire(entity, properties);
+  }
+
+  /** `expire` for every persistent object; new ones stay as they are. Use it after SQL that changed their rows. */
+  expireAll(): void {
+    this.#find().refreshing.expireAll();
+  }
+
+  /**
+   * Cuts an object off from its row and from the session, as if it had just been made: adding it inserts a new
+   * row. A rollback does not bring it back.
+   */
+  makeTransient(entity: object): void {
+    this.#find().unit.makeTransient(entity);
+  }
+
+  /**
+   * Makes a transient object that has a key stand for its row, without SQL; `add` it then, and reads fill in the
+   * columns that are not set.
+   * @throws InvalidSessionOperationError for an object that is not transient, or has no key
+   */
+  makeTransientToDetached(entity: object): void {
+    this.#find().unit.makeTransientToDetached(entity);
   }
 
   /** True when the object is in the session: pending or persistent. */
@@ -443,6 +490,10 @@ export class DbSession implements AsyncDisposable {
 
 /** A tag for templates of SQL. */
 export type SqlTag<T> = (text: TemplateStringsArray, ...values: unknown[]) => Promise<SqlRows<T>>;
+
+function isArray<T>(value: T | readonly T[]): value is readonly T[] {
+  return Array.isArray(value);
+}
 
 function isTemplate(value: object): value is TemplateStringsArray {
   return Array.isArray(value);

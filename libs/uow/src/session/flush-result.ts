@@ -1,6 +1,6 @@
 import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
 import { KeyOfInsert, SqlExpression, resolved } from '../flush/change-set.js';
-import type { DeleteChange, InsertChange, UpdateChange } from '../flush/change-set.js';
+import type { InsertChange, UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { snapshotOfRelation } from './change-collector.js';
 import type { InstanceState } from './instance-state.js';

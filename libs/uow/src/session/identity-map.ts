@@ -13,7 +13,7 @@ export class IdentityMap {
   table(mapping: EntityMapping): Map<IdentityKey, InstanceState> {
     const { root } = mapping;
     let table = this.#tables.get(root);
-    if (table === undefined) this.#tables.set(root, (table = new Map()));
+    if (table === undefined) this.#tables.set(root, (table = new Map<IdentityKey, InstanceState>()));
     return table;
   }
 

@@ -1,4 +1,4 @@
-import type { EntityMapping, IdentityKey, Snapshot } from '../database/entity-mapping.js';
+import type { ColumnMapping, EntityMapping, IdentityKey, Snapshot } from '../database/entity-mapping.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { ObjectState } from './object-state.js';
 
@@ -18,6 +18,10 @@ export class InstanceState {
   relations: (RelationSnapshot | undefined)[] | null = null;
   /** The epoch of its unit of work in which its values were last believed; see `UnitOfWork.isExpired`. */
   epoch = -1;
+  /** Columns that `expire` named: to be read again although the rest is to be believed. */
+  expired: Set<ColumnMapping> | null = null;
+  /** True for a detached object of which columns were never loaded. */
+  missing = false;
   /** True between `delete()` and the flush that carries it out. */
   isMarkedDeleted = false;
   /** True after its row was deleted by a flush, until it is made transient. */
@@ -45,8 +49,14 @@ export interface SessionIdentity {
 
 /** A relation as last seen: the object it held, or the array with a copy of its contents. */
 export type RelationSnapshot =
-  | { readonly isToMany: false; readonly related: object | null }
-  | { readonly isToMany: true; readonly array: object[]; readonly items: readonly object[] };
+  | { readonly isToMany: false; readonly related: object | null; readonly isStale?: boolean }
+  | {
+      readonly isToMany: true;
+      readonly array: object[];
+      readonly items: readonly object[];
+      /** The owner was read again since: the next load reads the relation, too. */
+      readonly isStale?: boolean;
+    };
 
 export interface WrittenProperty {
   readonly before: unknown;
@@ -71,11 +81,11 @@ class Stamp extends ReturnedObject {
   }
 
   static read(entity: object): InstanceState | undefined {
-    return #state in entity ? (entity as Stamp).#state : undefined;
+    return #state in entity ? entity.#state : undefined;
   }
 
   static write(entity: object, state: InstanceState): void {
-    if (#state in entity) (entity as Stamp).#state = state;
+    if (#state in entity) entity.#state = state;
     else new Stamp(entity, state);
   }
 }

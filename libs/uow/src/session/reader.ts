@@ -1,4 +1,10 @@
-import type { EntityMapping, IdentityKey, RowReader } from '../database/entity-mapping.js';
+import type {
+  ColumnMapping,
+  EntityMapping,
+  IdentityKey,
+  RelationMapping,
+  RowReader,
+} from '../database/entity-mapping.js';
 import { lockClause } from '../database/loading.js';
 import type { EntityQueries, LockOptions } from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
@@ -67,6 +73,7 @@ export class Reader {
   known(mapping: EntityMapping, key: IdentityKey, withDeleted: boolean): object | null | undefined {
     const state = this.#unit.identity.get(mapping, key);
     if (state === undefined) return undefined;
+    if (state.expired !== null) return undefined;
     if (this.isStale(state, this.#session.transaction) && !this.#unit.isChanged(state)) return undefined;
     return visible(state, mapping, withDeleted);
   }
@@ -93,7 +100,7 @@ export class Reader {
       if (object === undefined) missing.set(names[at]!, keys[at]!);
     });
     if (missing.size > 0) {
-      const read = await this.#readByKey(mapping, missing, options, operation);
+      const read = await this.readByKey(mapping, missing, options, operation);
       objects = objects.map((object, at) => (object === undefined ? (read.get(names[at]!) ?? null) : object));
     }
     return objects.map((object) => {
@@ -102,7 +109,11 @@ export class Reader {
     });
   }
 
-  async #readByKey(
+  /**
+   * Reads rows by their keys, in one statement.
+   * @returns the objects of those that are there
+   */
+  async readByKey(
     mapping: EntityMapping,
     keys: ReadonlyMap<IdentityKey, readonly unknown[]>,
     options: ReadOptions,
@@ -222,19 +233,51 @@ export class Reader {
     transaction: PhysicalTransaction | null,
   ): void {
     const isAsked = options?.lock !== undefined || options?.populateExisting === true;
-    const isDue = isAsked || this.isStale(state, transaction);
+    const isDue = isAsked || state.expired !== null || this.isStale(state, transaction);
     if (!isDue) return;
     const own = state.mapping === asked ? reader : readerOfChild(asked, state.mapping, reader);
     if (options?.populateExisting !== true && this.#unit.isChanged(state)) {
       if (options?.lock !== undefined) this.#expectUnchanged(state, own, row, transaction);
+      if (state.expired !== null) this.#readExpired(state, state.expired, own, row);
       return;
     }
     this.touchRead(state);
     const before = state.snapshot!;
     state.snapshot = own.load(state.entity, row, before);
     state.seenIn = transaction;
+    state.expired = null;
     this.#unit.believe(state);
     this.#followForeignKeys(state, before);
+    this.markRelationsStale(state, state.mapping.relations);
+  }
+
+  /** Reads expired properties of an object whose other changes stay. */
+  #readExpired(state: InstanceState, expired: ReadonlySet<ColumnMapping>, reader: RowReader, row: unknown[]): void {
+    this.touchRead(state);
+    const before = state.snapshot!;
+    const scratch = state.mapping.create();
+    const now = reader.load(scratch, [...row], null);
+    const snapshot = [...before];
+    for (const column of expired) {
+      if (now[column.index] === undefined) continue;
+      snapshot[column.index] = now[column.index];
+      if (column.rawSlot !== -1) snapshot[column.rawSlot] = now[column.rawSlot];
+      if (column.isProperty) column.set(state.entity, column.get(scratch));
+    }
+    state.snapshot = snapshot;
+    state.expired = null;
+    this.#followForeignKeys(state, before);
+  }
+
+  /** What relations show that other tables keep: read again at the next load, and readable until then. */
+  markRelationsStale(state: InstanceState, relations: readonly RelationMapping[]): void {
+    if (state.relations === null) return;
+    for (const relation of relations) {
+      const seen = state.relations[relation.index];
+      if (seen === undefined || seen.isStale === true || relation.isOwningToOne) continue;
+      state.relations = [...state.relations];
+      state.relations[relation.index] = { ...seen, isStale: true };
+    }
   }
 
   /** A lock under unflushed changes: they were made on the row as it was read, so it must still be that row. */
@@ -314,7 +357,7 @@ function childOf(asked: EntityMapping, reader: RowReader, row: readonly unknown[
 /** A reader of the same rows for another class of the hierarchy. */
 function readerOfChild(asked: EntityMapping, child: EntityMapping, reader: RowReader): RowReader {
   let readers = childReaders.get(reader);
-  if (readers === undefined) childReaders.set(reader, (readers = new Map()));
+  if (readers === undefined) childReaders.set(reader, (readers = new Map<EntityMapping, RowReader>()));
   let own = readers.get(child);
   if (own === undefined) {
     const byName = new Map(asked.columns.map((column) => [column.name, reader.positions[column.index] ?? -1]));

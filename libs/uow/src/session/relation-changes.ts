@@ -62,7 +62,7 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       if (value === undefined) continue;
       const seen = state.relations?.[relation.index];
       const before = seen === undefined ? [] : seen.isToMany ? seen.items : seen.related === null ? [] : [seen.related];
-      const now = Array.isArray(value) ? (value as object[]) : value === null ? [] : [value as object];
+      const now = Array.isArray(value) ? (value as object[]) : value === null ? [] : [value];
       if (sameItems(before, now)) continue;
       const had = new Set(before);
       const has = new Set(now);

@@ -6,6 +6,8 @@ import type { Reader } from './reader.js';
 import { referredObject } from './flush-result.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
+const OVERWRITING = { populateExisting: true };
+
 /** Loads relations of many objects at once: one query for each relation, however many objects there are. */
 export class RelationLoader {
   readonly #unit: UnitOfWork;
@@ -19,7 +21,7 @@ export class RelationLoader {
   /**
    * Loads relations by path, outer ones first.
    * @param paths such as `entries`, `entries.account`
-   * @param again true to read relations that are loaded already
+   * @param again true to read relations that are loaded already, and to overwrite the objects in them
    */
   async load(
     states: readonly InstanceState[],
@@ -63,7 +65,7 @@ export class RelationLoader {
 
   #collect(relation: RelationMapping, owner: InstanceState, into: InstanceState[]): void {
     const value = relation.get(owner.entity);
-    const objects = Array.isArray(value) ? (value as object[]) : value == null ? [] : [value as object];
+    const objects = Array.isArray(value) ? (value as object[]) : value == null ? [] : [value];
     for (const object of objects) {
       const state = this.#unit.own(object);
       if (state !== undefined && state.snapshot !== null) into.push(state);
@@ -81,21 +83,27 @@ export class RelationLoader {
       (owner) =>
         again ||
         owner.relations?.[relation.index] === undefined ||
+        owner.relations[relation.index]!.isStale === true ||
         this.#reader.isStale(owner, this.#reader.transaction()),
     );
     const wanted = missing.filter((owner) => {
       const value = relation.get(owner.entity);
       const seen = owner.relations?.[relation.index];
-      // What the user has set there is a change, and stays.
-      if (value === undefined) return true;
+      // What the user has set there is a change, and stays unless it is to be given up.
+      if (again || value === undefined) return true;
       return seen !== undefined && !isChangedRelation(seen, value);
     });
     if (wanted.length === 0) return;
-    if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation);
-    else await this.#loadInverse(relation, wanted, operation);
+    if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation, again);
+    else await this.#loadInverse(relation, wanted, operation, again);
   }
 
-  async #loadOwned(relation: RelationMapping, owners: readonly InstanceState[], operation: string): Promise<void> {
+  async #loadOwned(
+    relation: RelationMapping,
+    owners: readonly InstanceState[],
+    operation: string,
+    again: boolean,
+  ): Promise<void> {
     const transaction = this.#reader.transaction();
     const needed: unknown[][] = [];
     const asked = new Set<string>();
@@ -103,7 +111,7 @@ export class RelationLoader {
       const known = referredObject(this.#unit, owner, relation);
       if (known === null) continue;
       const state = known === undefined ? undefined : this.#unit.own(known);
-      if (state !== undefined && !this.#reader.isStale(state, transaction)) continue;
+      if (!again && state !== undefined && !this.#reader.isStale(state, transaction)) continue;
       const values = relation.joinColumns.map((column) => column.storedParameter(owner.snapshot!));
       const name = values.map(String).join('\u0000');
       if (asked.has(name)) continue;
@@ -116,7 +124,7 @@ export class RelationLoader {
       const statement = selectByColumns(target, relation.referencedColumns, needed);
       const results = await this.#reader.query(statement, operation);
       for (const row of results.rows as unknown[][]) {
-        const entity = this.#reader.absorb(target, target.reader, row, null);
+        const entity = this.#reader.absorb(target, target.reader, row, again ? OVERWRITING : null);
         const state = this.#unit.own(entity!)!;
         found.set(
           relation.referencedColumns.map((column) => String(column.storedParameter(state.snapshot!))).join('\u0000'),
@@ -133,7 +141,12 @@ export class RelationLoader {
     }
   }
 
-  async #loadInverse(relation: RelationMapping, owners: readonly InstanceState[], operation: string): Promise<void> {
+  async #loadInverse(
+    relation: RelationMapping,
+    owners: readonly InstanceState[],
+    operation: string,
+    again: boolean,
+  ): Promise<void> {
     const { target } = relation;
     const isJunction = relation.kind === 'many-to-many';
     const pairs = isJunction
@@ -159,7 +172,7 @@ export class RelationLoader {
         .splice(row.length - extra, extra)
         .map(String)
         .join('\u0000');
-      const entity = this.#reader.absorb(target, target.reader, row, null);
+      const entity = this.#reader.absorb(target, target.reader, row, again ? OVERWRITING : null);
       if (entity === null) continue;
       const known = byKey.get(owner);
       if (known === undefined) byKey.set(owner, [entity]);

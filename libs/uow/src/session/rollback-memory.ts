@@ -84,6 +84,11 @@ export class RollbackMemory {
     return [...oldest].reverse();
   }
 
+  /** The object has left for good; no rollback brings it back. */
+  drop(state: InstanceState): void {
+    for (const level of this.#levels) level.saved.delete(state);
+  }
+
   /** How each touched object stood when the unit of work began. */
   *touched(): Generator<[InstanceState, SavedState]> {
     yield* this.#levels[0]!.saved;

@@ -30,11 +30,10 @@ export class SessionSynchronization implements TransactionSynchronization {
 
   begun(): void {
     const { listeners } = this.#session;
-    if (listeners.has('afterBegin')) listeners.emitNow('afterBegin', { session: this.#session });
+    if (listeners.has('afterBegin')) listeners.emitNow('afterBegin', { session: this.#session.handle });
   }
 
-  async beforeStatement(transaction: PhysicalTransaction | null): Promise<void> {
-    if (transaction === null) return;
+  async beforeStatement(): Promise<void> {
     await this.#session.autoflush('a query of TypeORM code');
   }
 
@@ -64,7 +63,7 @@ export class SessionSynchronization implements TransactionSynchronization {
 
   async prepareCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> {
     const { listeners } = this.#session;
-    if (listeners.has('beforeCommit')) await listeners.emit('beforeCommit', { session: this.#session });
+    if (listeners.has('beforeCommit')) await listeners.emit('beforeCommit', { session: this.#session.handle });
     if (transaction.readOnly) {
       if (this.#unit.hasWork) {
         throw new ReadOnlyTransactionError(
@@ -76,14 +75,20 @@ export class SessionSynchronization implements TransactionSynchronization {
     return this.#flush.beforeCommit(transaction);
   }
 
-  committed(): void {
-    this.#unit.committed(this.#session.expiresOnCommit);
+  committed(transaction: PhysicalTransaction): void {
+    this.#session.committed().catch((error: unknown) => {
+      transaction.database.report({
+        code: 'UOW_WARN_LISTENER_FAILED',
+        message: `An afterCommit listener of the session of ${transaction.label} threw; the transaction is committed.`,
+        error,
+      });
+    });
   }
 
   rolledBack(_transaction: PhysicalTransaction, cause: unknown): void {
     this.#unit.rolledBack();
     const { listeners } = this.#session;
-    if (listeners.has('afterRollback')) listeners.emitNow('afterRollback', { session: this.#session, cause });
+    if (listeners.has('afterRollback')) listeners.emitNow('afterRollback', { session: this.#session.handle, cause });
   }
 
   openWork(): string | null {

@@ -19,9 +19,11 @@ import { rollbackScopeByHand } from '../transaction/transaction-manager.js';
 import { inspectState } from './inspect.js';
 import type { Inspection } from './inspect.js';
 import type { InstanceState, SessionIdentity } from './instance-state.js';
+import { netChanges } from './net-changes.js';
 import { Reader } from './reader.js';
-import type { ExecuteOptions, SqlRows } from './db-session.js';
+import type { DbSession, ExecuteOptions, SqlRows } from './db-session.js';
 import type { ReadingSession, ReadOptions } from './reader.js';
+import { Refreshing } from './refreshing.js';
 import { SessionFlush } from './session-flush.js';
 import { SessionListeners } from './session-events.js';
 import type { SessionSource } from './session-source.js';
@@ -52,6 +54,7 @@ export class Session implements SessionIdentity, ReadingSession {
   readonly unit: UnitOfWork;
   readonly listeners: SessionListeners;
   readonly reader: Reader;
+  readonly refreshing: Refreshing;
   readonly #source: SessionSource;
   readonly #context: TransactionContext;
   readonly #options: SessionOptions;
@@ -69,11 +72,24 @@ export class Session implements SessionIdentity, ReadingSession {
     this.listeners = new SessionListeners(source.listeners);
     this.unit = new UnitOfWork(this, source.mappings, this.listeners);
     this.reader = new Reader(this, this.unit, source.queries);
+    this.refreshing = new Refreshing(this, this.unit, this.reader);
     this.#flush = new SessionFlush(this, this.unit, source);
     context.synchronization = new SessionSynchronization(this, this.unit, this.#flush);
     context.onClose(() => {
       this.unit.clear('close');
     });
+  }
+
+  /** The session as users hold it. */
+  get handle(): DbSession {
+    return this.#source.handleOf(this);
+  }
+
+  /** Memory after a commit; whoever listens gets the net changes. */
+  committed(): Promise<void> {
+    const changes = this.listeners.has('afterCommit') ? netChanges(this.unit.memory) : null;
+    this.unit.committed(this.expiresOnCommit);
+    return changes === null ? Promise.resolve() : this.listeners.emit('afterCommit', { session: this.handle, changes });
   }
 
   get label(): string {
@@ -164,8 +180,13 @@ export class Session implements SessionIdentity, ReadingSession {
     let transaction = this.#context.transaction;
     if (transaction === null && this.unit.hasWork) transaction = this.transactionFor('write', `session.${operation}`);
     if (transaction === null) {
-      this.unit.committed(this.expiresOnCommit);
-      return;
+      // Nothing to send; hooks and expiry are the same as after any other commit.
+      await this.listeners.emit('beforeCommit', { session: this.handle });
+      if (!this.unit.hasWork) {
+        await this.committed();
+        return;
+      }
+      transaction = this.transactionFor('write', `session.${operation}`)!;
     }
     const failure = await commitTransaction(transaction, null);
     if (failure !== undefined) throw afterCommitError(this.label, failure, undefined);
@@ -259,6 +280,10 @@ export class Session implements SessionIdentity, ReadingSession {
     }
     this.unit.memory.touch(state);
     this.unit.expunge(state);
+  }
+
+  relationPaths(state: InstanceState, relations: unknown): string[] {
+    return this.#source.queries.relationPaths(state.mapping, relations);
   }
 
   assertWritable(operation: string): void {

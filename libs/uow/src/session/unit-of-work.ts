@@ -3,6 +3,7 @@ import type {
   EntityMapping,
   EntityMappings,
   IdentityKey,
+  RelationMapping,
   Snapshot,
 } from '../database/entity-mapping.js';
 import {
@@ -216,7 +217,8 @@ export class UnitOfWork {
     state.seenIn = null;
     state.lockedIn = null;
     this.identity.set(state);
-    this.believe(state);
+    if (state.missing) this.expire(state);
+    else this.believe(state);
     this.move(state, 'persistent', 'add');
   }
 
@@ -259,6 +261,56 @@ export class UnitOfWork {
     } else {
       this.move(state, 'detached', cause);
     }
+  }
+
+  /** Cuts an object off from its row and from every session, for good: it is as if it had just been made. */
+  makeTransient(entity: object): void {
+    const mapping = this.mappingOf(entity);
+    const known = stateOf(entity);
+    if (known === undefined) return;
+    this.#refuseForeign(known, 'makeTransient');
+    if (known.session === this.owner) {
+      this.pending.delete(known);
+      this.toDelete.delete(known);
+      this.deleted.delete(known);
+      if (known.key !== null) this.identity.delete(known);
+    }
+    this.memory.drop(known);
+    this.move(known, 'transient', 'makeTransient');
+    forget(known);
+    stateFor(entity, mapping);
+  }
+
+  /** Makes a transient object with a key stand for its row, as if it had been read in a session that was closed. */
+  makeTransientToDetached(entity: object): void {
+    const mapping = this.mappingOf(entity);
+    const state = stateFor(entity, mapping);
+    if (state.state !== 'transient') {
+      throw new InvalidSessionOperationError(
+        `makeTransientToDetached: this ${mapping.name} is ${state.state}; only a transient object can be made detached.`,
+      );
+    }
+    const key = mapping.keyOf(entity);
+    if (key === null) {
+      throw new InvalidSessionOperationError(
+        `makeTransientToDetached: this ${mapping.name} has no key. Set ${mapping.keyColumns.map((column) => column.path).join(', ')} first.`,
+      );
+    }
+    const snapshot = new Array<unknown>(mapping.slots).fill(undefined);
+    const missing = new Set<number>();
+    for (const column of mapping.columns) {
+      const value = column.get(entity);
+      if (value === undefined) {
+        missing.add(column.index);
+        continue;
+      }
+      snapshot[column.index] = column.freeze(value);
+      if (column.rawSlot !== -1) snapshot[column.rawSlot] = column.toParameter(value);
+    }
+    state.snapshot = snapshot;
+    state.key = key;
+    state.missing = missing.size > 0;
+    this.move(state, 'detached', 'makeTransientToDetached');
   }
 
   /** Makes a new object for a row, or takes the one that stands for it already, persistent. */
@@ -369,12 +421,18 @@ export class UnitOfWork {
 
   /** Writes the last known values back onto a persistent object. */
   restoreValues(state: InstanceState): void {
-    const { entity, mapping, relations } = state;
-    const snapshot = state.snapshot!;
-    if (mapping.isChanged(entity, snapshot)) {
-      for (const column of mapping.columns) restoreColumn(entity, column, snapshot);
-    }
-    for (const relation of mapping.relations) {
+    const { entity, mapping, snapshot } = state;
+    this.restoreProperties(state, mapping.isChanged(entity, snapshot!) ? mapping.columns : [], mapping.relations);
+  }
+
+  /** As `restoreValues`, for some columns and relations. */
+  restoreProperties(
+    { entity, snapshot, relations }: InstanceState,
+    columns: readonly ColumnMapping[],
+    ofRelations: readonly RelationMapping[],
+  ): void {
+    for (const column of columns) restoreColumn(entity, column, snapshot!);
+    for (const relation of ofRelations) {
       const seen = relations?.[relation.index];
       const value = relation.get(entity);
       if (seen === undefined) {
@@ -417,6 +475,19 @@ function undoWritten(state: InstanceState): void {
       (value instanceof Date && property.written instanceof Date && value.getTime() === property.written.getTime());
     if (isUntouched) property.set(property.before);
   }
+}
+
+function forget(state: InstanceState): void {
+  state.session = null;
+  state.key = null;
+  state.snapshot = null;
+  state.relations = null;
+  state.isMarkedDeleted = false;
+  state.wasDeleted = false;
+  state.seenIn = null;
+  state.lockedIn = null;
+  state.trustedIn = null;
+  state.written = null;
 }
 
 /** `Account 5`, for messages. */

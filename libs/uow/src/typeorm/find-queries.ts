@@ -119,7 +119,7 @@ function selectOf(mapping: EntityMapping, given: unknown): object | undefined {
         .map((column) => column.path);
   if (asked.length === 0) return undefined;
   const needed = [...mapping.keyColumns, mapping.version, mapping.discriminator].flatMap((column) =>
-    column === null || !column.isProperty ? [] : [column.path],
+    !column?.isProperty ? [] : [column.path],
   );
   return nested([...new Set([...asked, ...needed])]);
 }

@@ -13,15 +13,15 @@ export interface ValueConversion {
   readonly isPlain: boolean;
   /** A transformer stands between: the stored form is kept beside the property's. */
   readonly isTransformed: boolean;
-  freeze(value: unknown): unknown;
-  thaw(frozen: unknown): unknown;
-  same(value: unknown, frozen: unknown): boolean;
-  toParameter(value: unknown): unknown;
-  fromRow(raw: unknown): unknown;
+  readonly freeze: (value: unknown) => unknown;
+  readonly thaw: (frozen: unknown) => unknown;
+  readonly same: (value: unknown, frozen: unknown) => boolean;
+  readonly toParameter: (value: unknown) => unknown;
+  readonly fromRow: (raw: unknown) => unknown;
   /** The parameter, without the transformer, for what the driver read. */
-  rawToParameter(raw: unknown): unknown;
+  readonly rawToParameter: (raw: unknown) => unknown;
   /** The parameter for a frozen value of a column without transformer. */
-  frozenToParameter(frozen: unknown): unknown;
+  readonly frozenToParameter: (frozen: unknown) => unknown;
 }
 
 /**
