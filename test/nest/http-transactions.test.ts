@@ -100,10 +100,7 @@ describe.each([
   test('commits what the method did when it returns', async () => {
     const response = await post('a', 'b');
     expect(response.status).toBe(201);
-    expect(await database.query('SELECT text FROM note ORDER BY id')).toEqual([
-      { text: 'a' },
-      { text: 'b' },
-    ]);
+    expect(await database.query('SELECT text FROM note ORDER BY id')).toEqual([{ text: 'a' }, { text: 'b' }]);
   });
 
   test('rolls all of it back when it throws', async () => {

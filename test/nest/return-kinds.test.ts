@@ -376,4 +376,3 @@ describe('a class that is transactional', () => {
     expect(() => byClass.throwing()).toThrow('at once');
   });
 });
-

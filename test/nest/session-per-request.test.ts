@@ -305,8 +305,6 @@ describe.each(PLATFORMS)('the session of a request on %s', (platform) => {
   });
 
   test('outside every request there is none', () => {
-    expect(() => server.app.get(DbSession).id).toThrow(
-      expect.objectContaining({ code: 'UOW_NO_SESSION' }) as Error,
-    );
+    expect(() => server.app.get(DbSession).id).toThrow(expect.objectContaining({ code: 'UOW_NO_SESSION' }) as Error);
   });
 });

@@ -242,9 +242,7 @@ describe('where a method is declared and where it is called', () => {
 
   test('a static method works inside a context', async () => {
     await expect(
-      app
-        .get(TransactionManager)
-        .runInContext('a job', async () => await ByHand.staticFails(app.get(Notes))),
+      app.get(TransactionManager).runInContext('a job', async () => await ByHand.staticFails(app.get(Notes))),
     ).rejects.toThrow('undo');
     expect(await db.texts()).toEqual([]);
   });

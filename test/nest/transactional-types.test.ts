@@ -104,8 +104,7 @@ abstract class CompilesOnAnAbstractClass {
   abstract work(): Promise<void>;
 }
 
-const ReadTransaction = (): ClassDecorator & MethodDecorator =>
-  applyDecorators(Transactional({ readOnly: true }));
+const ReadTransaction = (): ClassDecorator & MethodDecorator => applyDecorators(Transactional({ readOnly: true }));
 
 class CompilesComposed {
   @ReadTransaction()
@@ -114,47 +113,51 @@ class CompilesComposed {
   }
 }
 
-class Refused {
-  // @ts-expect-error -- a text is there before its transaction could commit
-  @Transactional()
-  text(): string {
-    return 'a';
+/** Never called: only its types are looked at. */
+export const refused = (): unknown => {
+  class Refused {
+    // @ts-expect-error -- a text is there before its transaction could commit
+    @Transactional()
+    text(): string {
+      return 'a';
+    }
+
+    // @ts-expect-error -- nothing to wait for
+    @Transactional()
+    nothing(): void {}
+
+    // @ts-expect-error -- the promise may be missing
+    @Transactional()
+    perhaps(): Promise<number> | undefined {
+      return undefined;
+    }
+
+    // @ts-expect-error -- a plain generator is iterated without waiting
+    @Transactional()
+    *generate(): Generator<number> {
+      yield 1;
+    }
+
+    // @ts-expect-error -- an accessor is no method
+    @Transactional()
+    get value(): string {
+      return 'a';
+    }
+
+    // @ts-expect-error -- an unknown propagation
+    @Transactional({ propagation: 'SOMETIMES' })
+    async unknownPropagation(): Promise<void> {}
+
+    // @ts-expect-error -- an unknown option
+    @Transactional({ propogation: 'REQUIRED' })
+    async misspelt(): Promise<void> {}
+
+    // @ts-expect-error -- seconds as a text
+    @Transactional({ timeout: '5s' })
+    async textTimeout(): Promise<void> {}
   }
-
-  // @ts-expect-error -- nothing to wait for
-  @Transactional()
-  nothing(): void {}
-
-  // @ts-expect-error -- the promise may be missing
-  @Transactional()
-  perhaps(): Promise<number> | undefined {
-    return undefined;
-  }
-
-  // @ts-expect-error -- a plain generator is iterated without waiting
-  @Transactional()
-  *generate(): Generator<number> {
-    yield 1;
-  }
-
-  // @ts-expect-error -- an accessor is no method
-  @Transactional()
-  get value(): string {
-    return 'a';
-  }
-
-  // @ts-expect-error -- an unknown propagation
-  @Transactional({ propagation: 'SOMETIMES' })
-  async unknownPropagation(): Promise<void> {}
-
-  // @ts-expect-error -- an unknown option
-  @Transactional({ propogation: 'REQUIRED' })
-  async misspelt(): Promise<void> {}
-
-  // @ts-expect-error -- seconds as a text
-  @Transactional({ timeout: '5s' })
-  async textTimeout(): Promise<void> {}
-}
+  return Refused;
+};
 
 test('@Transactional() leaves the classes that it decorates usable', () => {
   for (const type of [Compiles, CompilesOnAClass, CompilesOnAnAbstractClass, CompilesComposed]) {
@@ -170,5 +173,3 @@ test('@Transactional() on a property that holds no method says what to use inste
     (Transactional() as unknown as PropertyDecorator)(Wrong.prototype, 'work');
   }).toThrow(/Wrong\.work, which is no method/);
 });
-
-export type { Refused };

@@ -94,9 +94,7 @@ export class HttpContext {
   }
 
   #open(request: RawRequest, response: EndingResponse, next: () => void): void {
-    const unit = this.#manager.openUnit(
-      `${request.method ?? 'HTTP'} ${request.originalUrl ?? request.url ?? ''}`,
-    );
+    const unit = this.#manager.openUnit(`${request.method ?? 'HTTP'} ${request.originalUrl ?? request.url ?? ''}`);
     this.#units.follow(request, unit, response);
     unit.run(next);
   }

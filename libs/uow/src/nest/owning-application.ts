@@ -14,8 +14,9 @@ const OWNER = Symbol('nestjs-uow:owner');
  * Makes Nest tell the application of every object of a class, and of the classes that extend it.
  *
  * @param prototype of the class whose methods are transactional
+ * @param owned called with each object whose application has been told
  */
-export function declareOwner(prototype: object): void {
+export function declareOwner(prototype: object, owned: (instance: object) => void): void {
   if (OWNER in prototype) return;
   Object.defineProperty(prototype, OWNER, {
     configurable: true,
@@ -23,6 +24,7 @@ export function declareOwner(prototype: object): void {
     get: () => undefined,
     set(this: object, manager: TransactionManager) {
       owners.set(this, manager);
+      owned(this);
     },
   });
   Inject(TransactionManager)(prototype, OWNER);

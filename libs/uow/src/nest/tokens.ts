@@ -18,9 +18,7 @@ export function getDbSessionToken(name: string = DEFAULT_NAME): InjectionToken<D
  *
  * @param name the name given to `UowModule.forRoot()`; the default data source when left out
  */
-export function getDbSessionFactoryToken(
-  name: string = DEFAULT_NAME,
-): InjectionToken<DbSessionFactory> {
+export function getDbSessionFactoryToken(name: string = DEFAULT_NAME): InjectionToken<DbSessionFactory> {
   return name === DEFAULT_NAME ? DbSessionFactory : `${name}DbSessionFactory`;
 }
 

@@ -149,10 +149,7 @@ export class TransactionInterceptor implements NestInterceptor {
 }
 
 /** The work is committed: whoever called gets the success, and the log the failure of the hook. */
-function forgiveAfterCommit(
-  source: Observable<unknown>,
-  report: UowApplication['report'],
-): Observable<unknown> {
+function forgiveAfterCommit(source: Observable<unknown>, report: UowApplication['report']): Observable<unknown> {
   return new Observable((subscriber) =>
     source.subscribe({
       next: (value) => {

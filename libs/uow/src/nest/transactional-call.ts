@@ -96,12 +96,7 @@ async function promised(call: () => unknown): Promise<unknown> {
 const seenKinds = new WeakMap<TransactionalMethod, ResultKind>();
 
 /** Calls a method of which only the result tells of what kind it is. */
-function callAndSee(
-  declaration: TransactionalMethod,
-  database: Database,
-  run: RunScope,
-  call: () => unknown,
-): unknown {
+function callAndSee(declaration: TransactionalMethod, database: Database, run: RunScope, call: () => unknown): unknown {
   let seen: ResultKind | null = null;
   let result: unknown;
   let threw: { readonly error: unknown } | null = null;

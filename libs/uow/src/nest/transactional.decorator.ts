@@ -8,8 +8,7 @@ import { declareTransactional, transactionalMethod } from './transactional-metho
 import type { AnyMethod, TransactionalMethod } from './transactional-method.js';
 
 /** What a transactional method may return: a promise, an Observable, or something for `for await`. */
-export type TransactionalResult =
-  PromiseLike<unknown> | Subscribable<unknown> | AsyncIterable<unknown>;
+export type TransactionalResult = PromiseLike<unknown> | Subscribable<unknown> | AsyncIterable<unknown>;
 
 /** Decorates a method that returns a `TransactionalResult`, or a class. */
 export interface TransactionalDecorator {
@@ -24,8 +23,9 @@ export interface TransactionalDecorator {
 
 /**
  * Runs the method in a transaction (Spring's `@Transactional`): what it returns commits, what it throws rolls
- * back. On a class it covers the methods that the class declares; a method's own declaration replaces the
- * class's. Calls among methods of one object count, since the method itself is wrapped.
+ * back. On a class it covers the methods that the class and those derived from it declare, not those that it
+ * inherits; a method's own declaration replaces the class's. Calls among methods of one object count, since
+ * the method itself is wrapped.
  *
  * @param options propagation, isolation, timeout and so on; REQUIRED by default
  * @throws NoApplicationError when it is called on an object that Nest did not make, outside every context of
@@ -48,11 +48,22 @@ export function Transactional(options: TransactionOptions = {}): TransactionalDe
       );
     }
     descriptor.value = wrap(descriptor.value as AnyMethod, declared, target, key, false);
-    if (typeof target !== 'function') declareOwner(target);
+    if (typeof target !== 'function') declareOwner(target, coverDerived);
   }) as TransactionalDecorator;
 }
 
+/** Declarations of whole classes, by their prototypes. */
+const classes = new WeakMap<object, TransactionOptions>();
+/** Prototypes of derived classes that need no second look. */
+const covered = new WeakSet<object>();
+
 function decorateClass(prototype: object, options: TransactionOptions): void {
+  classes.set(prototype, options);
+  cover(prototype, options);
+  declareOwner(prototype, coverDerived);
+}
+
+function cover(prototype: object, options: TransactionOptions): void {
   for (const key of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, key);
     if (key === 'constructor' || typeof descriptor?.value !== 'function') continue;
@@ -62,7 +73,26 @@ function decorateClass(prototype: object, options: TransactionOptions): void {
       value: wrap(descriptor.value as AnyMethod, options, prototype, key, true),
     });
   }
-  declareOwner(prototype);
+}
+
+/**
+ * A class's declaration is inherited (Spring's `@Inherited`): it covers what a derived class declares too. A
+ * decorator cannot see derived classes; the first object that Nest makes of one shows it.
+ */
+function coverDerived(instance: object): void {
+  const first = Object.getPrototypeOf(instance) as object | null;
+  if (first === null || covered.has(first)) return;
+  covered.add(first);
+  const derived: object[] = [];
+  for (
+    let prototype: object | null = first;
+    prototype !== null && prototype !== Object.prototype;
+    prototype = Object.getPrototypeOf(prototype) as object | null
+  ) {
+    const options = classes.get(prototype);
+    if (options === undefined) derived.push(prototype);
+    else for (const one of derived.splice(0)) cover(one, options);
+  }
 }
 
 function wrap(

@@ -34,10 +34,7 @@ export class UowCoreModule implements NestModule, OnApplicationShutdown {
   readonly #application: UowApplication;
   readonly #host: HttpAdapterHost;
 
-  constructor(
-    @Inject(UowApplication) application: UowApplication,
-    @Inject(HttpAdapterHost) host: HttpAdapterHost,
-  ) {
+  constructor(@Inject(UowApplication) application: UowApplication, @Inject(HttpAdapterHost) host: HttpAdapterHost) {
     this.#application = application;
     this.#host = host;
     application.http.follow(host);

@@ -81,11 +81,7 @@ export function resolveOptions(options: UowOptions, dataSource: DataSource): Res
     database: database as unknown as DatabaseOptions,
     transaction: options.transaction ?? {},
     transactionPerRequest:
-      transactionPerRequest === false
-        ? null
-        : transactionPerRequest === true
-          ? {}
-          : transactionPerRequest,
+      transactionPerRequest === false ? null : transactionPerRequest === true ? {} : transactionPerRequest,
     abortOnDisconnect: options.abortOnDisconnect ?? false,
     entities: options.entities ?? [],
   };

@@ -34,9 +34,7 @@ export class UowModule {
     const { dataSource, imports } = options;
     const name = options.name ?? (typeof dataSource === 'string' ? dataSource : DEFAULT_NAME);
     return assemble(name, imports, {
-      inject: isDataSource(dataSource)
-        ? []
-        : [{ token: dataSourceToken(dataSource ?? options.name), optional: true }],
+      inject: isDataSource(dataSource) ? [] : [{ token: dataSourceToken(dataSource ?? options.name), optional: true }],
       useFactory: (found?: unknown) => ({
         options,
         dataSource: isDataSource(dataSource) ? dataSource : found,
@@ -59,8 +57,7 @@ export class UowModule {
         const { dataSource = found } = options;
         return {
           options,
-          dataSource:
-            typeof dataSource === 'string' ? await lookUp(moduleRef, dataSource) : dataSource,
+          dataSource: typeof dataSource === 'string' ? await lookUp(moduleRef, dataSource) : dataSource,
         };
       },
     });
@@ -86,9 +83,7 @@ function assemble(
     inject: [UowApplication, ...inject],
     useFactory: async (application: UowApplication, ...args: unknown[]) => {
       application.reserve(name);
-      const { options, dataSource } = await (useFactory as (...args: unknown[]) => Promise<Source>)(
-        ...args,
-      );
+      const { options, dataSource } = await (useFactory as (...args: unknown[]) => Promise<Source>)(...args);
       return serveDataSource(application, name, dataSource, options);
     },
   });

@@ -37,11 +37,7 @@ export function createProviders(name: string, served: ServedFactory): FactoryPro
       provide: APP_INTERCEPTOR,
       inject: [UowApplication, ModulesContainer, source],
       // Nest passes over a global interceptor that is not there.
-      useFactory: (
-        application: UowApplication,
-        modules: ModulesContainer,
-        { options }: ServedDataSource,
-      ) =>
+      useFactory: (application: UowApplication, modules: ModulesContainer, { options }: ServedDataSource) =>
         options.transactionPerRequest !== null || needInterceptor(modules)
           ? application.interceptorOnce(() => new TransactionInterceptor(application))
           : undefined,
