@@ -1,11 +1,13 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common';
-import { lastValueFrom, Observable } from 'rxjs';
+import { Observable } from 'rxjs';
 import { AfterCommitError } from '../errors/transaction-errors.js';
 import type { AmbientUnit } from '../transaction/ambient-unit.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
+import type { RunScope } from './held-scope.js';
 import { runningUnit } from './running-unit.js';
 import { openForHandler, transactionalMethod } from './transactional-method.js';
+import { transactionalObservable } from './transactional-observable.js';
 import { hasUncommittedWork, refuseUncommitted } from './uncommitted-work.js';
 import { UowApplication } from './uow-application.js';
 
@@ -125,34 +127,23 @@ export class TransactionInterceptor implements NestInterceptor {
       return method === undefined ? () => next.handle() : () => forgiveAfterCommit(next.handle(), report);
     }
     const options: TransactionOptions = { ...perRequest, label, ...method?.options };
+    const run: RunScope = (fn) => manager.run(options, fn);
+    const source = (): Observable<unknown> => {
+      openForHandler(manager, handler);
+      return next.handle();
+    };
     return () =>
-      forgiveAfterCommit(
-        new Observable((subscriber) => {
-          manager
-            .run(options, () => {
-              openForHandler(manager, handler);
-              return lastValueFrom(next.handle(), { defaultValue: undefined });
-            })
-            .then(
-              (value) => {
-                subscriber.next(value);
-                subscriber.complete();
-              },
-              (error: unknown) => {
-                subscriber.error(error);
-              },
-            );
-        }),
-        report,
-      );
+      forgiveAfterCommit(transactionalObservable(run, source, options.retry !== undefined), report);
   }
 }
 
 /** The work is committed: whoever called gets the success, and the log the failure of the hook. */
 function forgiveAfterCommit(source: Observable<unknown>, report: UowApplication['report']): Observable<unknown> {
-  return new Observable((subscriber) =>
-    source.subscribe({
+  return new Observable((subscriber) => {
+    let emitted = false;
+    return source.subscribe({
       next: (value) => {
+        emitted = true;
         subscriber.next(value);
       },
       error: (error: unknown) => {
@@ -161,14 +152,14 @@ function forgiveAfterCommit(source: Observable<unknown>, report: UowApplication[
           return;
         }
         report({ code: 'UOW_WARN_AFTER_COMMIT', message: error.message, error });
-        subscriber.next(error.result);
+        if (!emitted) subscriber.next(error.result);
         subscriber.complete();
       },
       complete: () => {
         subscriber.complete();
       },
-    }),
-  );
+    });
+  });
 }
 
 /** What stands for the request in Nest's own request scope, and in this library's map of units. */

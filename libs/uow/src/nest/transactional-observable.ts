@@ -1,5 +1,6 @@
 import { Observable } from 'rxjs';
 import type { Subscribable, Unsubscribable } from 'rxjs';
+import { AfterCommitError } from '../errors/transaction-errors.js';
 import { currentFrame, runInFrame } from '../transaction/ambient.js';
 import { HeldScope, ScopeAbandoned } from './held-scope.js';
 import type { RunScope } from './held-scope.js';
@@ -8,6 +9,9 @@ import type { RunScope } from './held-scope.js';
  * An Observable whose subscriptions are transactions: complete commits, an error or unsubscribing rolls back.
  * The source runs inside its scope; what the subscriber does with a value runs where it subscribed, so the
  * transaction never leaks into it.
+ *
+ * A last value that comes together with the completion, as of a promise, is passed on after the COMMIT: so
+ * `firstValueFrom()` and `take(1)` get it when it is true, and do not roll it back by unsubscribing.
  *
  * @param run opens a scope
  * @param source subscribed to once per subscription, and once more per retry
@@ -22,36 +26,53 @@ export function transactionalObservable(
 ): Observable<unknown> {
   return new Observable((subscriber) => {
     const outside = currentFrame();
-    const held = first() ?? new HeldScope(run);
+    const scope = first() ?? new HeldScope(run);
     let inner: Unsubscribable | undefined;
+    let waiting: { readonly value: unknown } | null = null;
     let emitted = false;
+    let completed = false;
     let left = false;
-    held.done.then(
+    const emit = (): void => {
+      if (waiting === null) return;
+      const { value } = waiting;
+      waiting = null;
+      emitted = true;
+      runInFrame(outside, () => {
+        subscriber.next(value);
+      });
+    };
+    scope.done.then(
       () => {
+        emit();
         runInFrame(outside, () => {
           subscriber.complete();
         });
       },
       (error: unknown) => {
+        // What it told of is stored.
+        if (error instanceof AfterCommitError) emit();
         runInFrame(outside, () => {
           subscriber.error(error instanceof AfterFirstValue ? error.cause : error);
         });
       },
     );
-    held.whenOpen(() => {
+    scope.whenOpen(() => {
       if (left) return;
       inner = source().subscribe({
         next: (value) => {
-          emitted = true;
-          runInFrame(outside, () => {
-            subscriber.next(value);
+          emit();
+          waiting = { value };
+          queueMicrotask(() => {
+            if (!completed) emit();
           });
         },
         error: (error: unknown) => {
-          held.fail(emitted && retries ? new AfterFirstValue(error) : error);
+          emit();
+          scope.fail(emitted && retries ? new AfterFirstValue(error) : error);
         },
         complete: () => {
-          held.succeed();
+          completed = true;
+          scope.succeed();
         },
       });
       if (left) inner.unsubscribe();
@@ -59,7 +80,8 @@ export function transactionalObservable(
     return () => {
       left = true;
       inner?.unsubscribe();
-      if (!held.settled) held.fail(new ScopeAbandoned('The subscriber unsubscribed before the end'));
+      if (!scope.settled)
+        scope.fail(new ScopeAbandoned('The subscriber unsubscribed before the end'));
     };
   });
 }
