@@ -26,11 +26,21 @@ export function createLog(level: string, destination?: DestinationStream): PinoL
   return destination === undefined ? pino(options) : pino(options, destination);
 }
 
-/** What happened and where. The rest of a database error, its parameters and the row, may be about customers. */
+/**
+ * What happened and where. The rest of a database error may be about customers: its parameters, and its detail, which
+ * quotes the row.
+ */
 function describeError(error: Error): object {
   const { type, message, stack } = pino.stdSerializers.err(error);
-  const { code } = error as { code?: unknown };
-  return { type, ...(code !== undefined && { code }), message, stack };
+  const { code, detail } = error as { code?: unknown; detail?: unknown };
+  const withoutDetail = (text: string): string =>
+    typeof detail === 'string' && detail !== '' ? text.replaceAll(detail, '…') : text;
+  return {
+    type,
+    ...(code !== undefined && { code }),
+    message: withoutDetail(message),
+    stack: withoutDetail(stack),
+  };
 }
 
 /** Runs `work` so that every line which it logs, now or later, names the request. */
