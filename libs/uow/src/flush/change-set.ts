@@ -5,7 +5,7 @@ import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js
  * starts the flush, so what happens to the objects meanwhile changes nothing. `subject` is the session's own
  * record of the object; this folder hands it back and never looks into it.
  */
-export type Change = InsertChange | UpdateChange | DeleteChange;
+export type Change = InsertChange | UpdateChange | DeleteChange | DetachChange;
 
 /** A new row. `values` goes by column index; `undefined` leaves the column to the database. */
 export class InsertChange {
@@ -13,6 +13,8 @@ export class InsertChange {
   /** What the database answered, by column index, once the row is there. */
   readonly returned: unknown[] = [];
   isDone = false;
+  /** Foreign keys that an update sets after the insert, by column index, because they are part of a circle. */
+  readonly later: unknown[] = [];
 
   constructor(
     readonly mapping: EntityMapping,
@@ -49,12 +51,34 @@ export class UpdateChange {
 export class DeleteChange {
   readonly kind = 'delete';
   isDone = false;
+  /** Rows of the same flush that are deleted too, and that this row refers to. */
+  readonly references: RowReference[] = [];
 
   constructor(
     readonly mapping: EntityMapping,
     readonly subject: object | null,
     readonly key: readonly unknown[],
     readonly guard: RowGuard,
+  ) {}
+}
+
+/** A row that goes refers, by some columns, to another that goes. */
+export interface RowReference {
+  readonly columns: readonly ColumnMapping[];
+  readonly to: DeleteChange;
+}
+
+/** Rows that refer to rows which the flush deletes, found by their foreign key: cut off, or deleted from a join table. */
+export class DetachChange {
+  readonly kind = 'detach';
+
+  constructor(
+    readonly mapping: EntityMapping,
+    readonly action: 'nullify' | 'delete',
+    /** The foreign key's columns. */
+    readonly columns: readonly ColumnMapping[],
+    /** The foreign keys to look for. */
+    readonly keys: readonly (readonly unknown[])[],
   ) {}
 }
 

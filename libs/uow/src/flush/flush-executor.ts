@@ -3,6 +3,7 @@ import { KeyOfInsert } from './change-set.js';
 import type { DeleteStep, FlushPlan, FlushStep } from './flush-plan.js';
 import type { BoundStatement } from './sql/bound-statement.js';
 import { deleteStatement, lockStatement } from './sql/delete.js';
+import { detachStatement } from './sql/detach.js';
 import { insertStatements } from './sql/insert.js';
 import { staleRowsOf } from './sql/stale-marker.js';
 import { updateStatement } from './sql/update.js';
@@ -69,7 +70,7 @@ export class FlushExecutor {
     if (stale === null) return null;
     const bound = this.#sent.find(({ id }) => id === stale.statementId);
     const change = bound?.changes[(stale.ordinals[0] ?? 1) - 1];
-    if (change === undefined || change.kind === 'insert') return null;
+    if (change?.kind !== 'update' && change?.kind !== 'delete') return null;
     this.#stale = new StaleRow(change, stale.ordinals.length, error);
     return this.#stale.error;
   }
@@ -87,6 +88,8 @@ export class FlushExecutor {
         return [updateStatement(step)];
       case 'delete':
         return [deleteStatement(step, this.#options.missed)];
+      case 'detach':
+        return [detachStatement(step)];
       case 'lock':
         return [lockStatement(step)];
     }
@@ -95,6 +98,7 @@ export class FlushExecutor {
 
 /** False while the step needs a key that the database has not given yet. */
 function isReady(step: FlushStep): boolean {
+  if (step.kind === 'detach') return true;
   if (step.kind === 'lock') return step.keys.every((key) => key.every(isKnown));
   return step.changes.every((change) => {
     if (change.kind === 'delete') return change.key.every(isKnown);

@@ -1,11 +1,11 @@
-import type { EntityMapping } from '../database/entity-mapping.js';
+import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js';
 import type { DeleteChange, InsertChange, UpdateChange } from './change-set.js';
 
 /**
  * What a flush will send, in order. Each step is one statement for all of its rows: they have one table and
  * one shape (the same columns, the same checks).
  */
-export type FlushStep = InsertStep | UpdateStep | DeleteStep | LockStep;
+export type FlushStep = InsertStep | UpdateStep | DeleteStep | DetachStep | LockStep;
 
 export interface InsertStep {
   readonly kind: 'insert';
@@ -28,6 +28,18 @@ export interface DeleteStep {
   readonly mapping: EntityMapping;
   readonly changes: readonly DeleteChange[];
   readonly locks: boolean;
+  readonly reason: string;
+}
+
+/** Cuts rows that are not loaded off from rows that are about to be deleted. */
+export interface DetachStep {
+  readonly kind: 'detach';
+  readonly mapping: EntityMapping;
+  readonly action: 'nullify' | 'delete';
+  readonly columns: readonly ColumnMapping[];
+  readonly keys: readonly (readonly unknown[])[];
+  /** Keys of rows that are left alone, because the flush deletes them anyway. */
+  readonly except: readonly (readonly unknown[])[];
   readonly reason: string;
 }
 

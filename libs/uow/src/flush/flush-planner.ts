@@ -1,8 +1,8 @@
 import type { ColumnMapping } from '../database/entity-mapping.js';
 import { CircularDependencyError } from '../errors/flush-errors.js';
 import { KeyOfInsert, SqlExpression, UpdateChange } from './change-set.js';
-import type { Change, DeleteChange, InsertChange } from './change-set.js';
-import type { DeleteStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
+import type { Change, DeleteChange, DetachChange, InsertChange } from './change-set.js';
+import type { DeleteStep, DetachStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
 import type { TableOrder } from './table-order.js';
 import { dependencyGroups, levels } from './topological-sort.js';
 
@@ -15,18 +15,22 @@ export function planFlush(changes: readonly Change[], order: TableOrder): FlushP
   const inserts: InsertChange[] = [];
   const updates: UpdateChange[] = [];
   const deletes: DeleteChange[] = [];
+  const detachments: DetachChange[] = [];
   for (const change of changes) {
     if (change.kind === 'insert') inserts.push(change);
     else if (change.kind === 'update') updates.push(change);
-    else deletes.push(change);
+    else if (change.kind === 'delete') deletes.push(change);
+    else detachments.push(change);
   }
 
   const steps: FlushStep[] = [];
-  const stages = stagesOf([...inserts, ...updates], order);
+  const stages = stagesOf([...inserts, ...updates, ...detachments], order);
   for (const stage of stages) {
     const afterwards = planInserts(stage.inserts, stage.isCircle, order, steps);
     planUpdates(stage.updates, deletes, order, steps);
     if (afterwards.length > 0) planUpdates(afterwards, [], order, steps);
+    // Behind the updates: a row that went elsewhere is not to be cut off.
+    for (const detachment of stage.detachments) steps.push(detachStep(detachment, deletes));
   }
   planDeletes(deletes, updates, order, steps);
   return { steps };
@@ -37,23 +41,35 @@ interface Stage {
   readonly isCircle: boolean;
   readonly inserts: InsertChange[];
   readonly updates: UpdateChange[];
+  readonly detachments: DetachChange[];
 }
 
 /** One stage for each table, one for each circle of tables. */
-function stagesOf(changes: readonly (InsertChange | UpdateChange)[], order: TableOrder): Stage[] {
+function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)[], order: TableOrder): Stage[] {
   const stages = new Map<string, Stage>();
   for (const change of changes) {
     const circle = order.circle(change.mapping);
     const name = circle === -1 ? change.mapping.table : `circle ${circle}`;
     let stage = stages.get(name);
     if (stage === undefined) {
-      stage = { rank: order.rank(change.mapping), isCircle: circle !== -1, inserts: [], updates: [] };
+      stage = { rank: order.rank(change.mapping), isCircle: circle !== -1, inserts: [], updates: [], detachments: [] };
       stages.set(name, stage);
     }
     if (change.kind === 'insert') stage.inserts.push(change);
-    else stage.updates.push(change);
+    else if (change.kind === 'update') stage.updates.push(change);
+    else stage.detachments.push(change);
   }
   return [...stages.values()].sort((a, b) => a.rank - b.rank);
+}
+
+function detachStep({ mapping, action, columns, keys }: DetachChange, deletes: readonly DeleteChange[]): DetachStep {
+  // A versioned row that is deleted is expected as it was read.
+  const except =
+    action === 'delete' || mapping.version === null
+      ? []
+      : deletes.filter((change) => change.mapping.table === mapping.table).map((change) => change.key);
+  const reason = action === 'delete' ? 'links to deleted rows' : 'rows that referred to deleted ones';
+  return { kind: 'detach', mapping, action, columns, keys, except, reason };
 }
 
 /** Adds the insert steps; gives the updates that set foreign keys which had to be left out to break a circle. */
@@ -118,6 +134,7 @@ function breakOne(members: ReadonlySet<InsertChange>): UpdateChange | null {
       const value = member.values[column.index];
       if (!(value instanceof KeyOfInsert) || !members.has(value.insert) || !column.nullable || column.isKey) continue;
       member.values[column.index] = null;
+      member.later[column.index] = value;
       const key = member.mapping.keyColumns.map((keyColumn) => {
         const part = member.values[keyColumn.index];
         return part === undefined ? new KeyOfInsert(member, keyColumn) : part;
@@ -206,6 +223,25 @@ function planDeletes(
   order: TableOrder,
   steps: FlushStep[],
 ): void {
+  const stages = groupBy(deletes, ({ mapping }) => {
+    const circle = order.circle(mapping);
+    return circle === -1 ? mapping.table : `circle ${circle}`;
+  });
+  const ordered = [...stages.values()].sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
+  for (const stage of ordered) {
+    const tables = new Set(stage.map(({ mapping }) => mapping.table));
+    // Within one table a single statement is enough: the server checks the references at its end.
+    const rounds = tables.size === 1 ? [stage] : deleteRounds(stage, order, steps);
+    for (const round of rounds) pushDeletes(round, updates, order, steps);
+  }
+}
+
+function pushDeletes(
+  deletes: readonly DeleteChange[],
+  updates: readonly UpdateChange[],
+  order: TableOrder,
+  steps: FlushStep[],
+): void {
   const groups = [...groupBy(deletes, deleteShape).values()];
   groups.sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
   for (const changes of groups) {
@@ -220,6 +256,64 @@ function planDeletes(
     };
     steps.push(step);
   }
+}
+
+/** Rows of tables that refer to each other, in an order in which each goes before what it refers to; references in a circle are set null first. */
+function deleteRounds(deletes: readonly DeleteChange[], order: TableOrder, steps: FlushStep[]): DeleteChange[][] {
+  const positions = new Map(deletes.map((change, at) => [change, at]));
+  const edges = deletes.map((change) =>
+    change.references.flatMap((reference) => {
+      const to = positions.get(reference.to);
+      return to === undefined || reference.to === change ? [] : [{ to, columns: reference.columns }];
+    }),
+  );
+  const outgoing = (at: number): number[] => edges[at]!.map(({ to }) => to);
+  const broken: UpdateChange[] = [];
+  for (;;) {
+    const circle = dependencyGroups(deletes.length, outgoing).find((group) => group.length > 1);
+    if (circle === undefined) break;
+    const members = new Set(circle);
+    const candidates = circle.flatMap((from) =>
+      edges[from]!.flatMap((edge) =>
+        members.has(edge.to) && edge.columns.every((column) => column.nullable && !column.isKey)
+          ? [{ from, edge }]
+          : [],
+      ),
+    );
+    if (candidates.length === 0) {
+      const names = [...new Set(circle.map((at) => deletes[at]!.mapping.name))];
+      throw new CircularDependencyError(
+        `Rows of ${names.join(' and ')} that are to be deleted refer to each other in a circle, and no foreign key in it may be null. Make one of them nullable, or its constraint deferrable, or delete them in two flushes.`,
+      );
+    }
+    // All references of one column at once: one statement opens the circle wherever it goes through that column.
+    const [first] = candidates;
+    for (const { from, edge } of candidates) {
+      const change = deletes[from]!;
+      if (change.mapping !== deletes[first!.from]!.mapping || edge.columns[0] !== first!.edge.columns[0]) continue;
+      edges[from] = edges[from]!.filter((other) => other !== edge);
+      broken.push(
+        new UpdateChange(
+          change.mapping,
+          null,
+          change.key,
+          edge.columns,
+          edge.columns.map(() => null),
+          {
+            columns: [],
+            values: [],
+            isLocked: change.guard.isLocked,
+            mustExist: false,
+          },
+        ),
+      );
+    }
+  }
+  planUpdates(broken, [], order, steps);
+  const depths = levels(deletes.length, outgoing) ?? [];
+  const rounds: DeleteChange[][] = [];
+  deletes.forEach((change, at) => (rounds[depths[at] ?? 0] ??= []).push(change));
+  return rounds.reverse();
 }
 
 function deleteShape({ mapping, guard }: DeleteChange): string {

@@ -4,12 +4,14 @@ import { DeleteChange, InsertChange, KeyOfInsert, SqlExpression, UpdateChange } 
 import type { Change, RowGuard } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { effectiveIsolation } from '../transaction/transaction-definition.js';
+import { foreignKeyChanged } from './flush-preparation.js';
+import type { PreparedFlush } from './flush-preparation.js';
 import { stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
-import { collectRelationChanges } from './relation-changes.js';
 import type { Claim, RelationChanges } from './relation-changes.js';
 import { RowPicture } from './row-picture.js';
 import { describe } from './unit-of-work.js';
+import { referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /** The changes of one flush, and the pictures of the objects that they belong to. */
@@ -27,9 +29,11 @@ export class ChangeCollector {
   readonly #transaction: PhysicalTransaction;
   readonly #seesOneSnapshot: boolean;
   readonly #inserts = new Map<InstanceState, InsertChange>();
+  readonly #deletes = new Map<InstanceState, DeleteChange>();
+  readonly #takenOver = new Set<InstanceState>();
   readonly #pictures: RowPicture[] = [];
   readonly #changes: Change[] = [];
-  #relations: RelationChanges = { claims: new Map(), links: [] };
+  #relations: RelationChanges = { claims: new Map(), links: [], unseen: [] };
 
   constructor(unit: UnitOfWork, transaction: PhysicalTransaction) {
     this.#unit = unit;
@@ -39,23 +43,30 @@ export class ChangeCollector {
       'READ COMMITTED';
   }
 
-  collect(): CollectedChanges {
+  collect({ relations, detachments }: PreparedFlush): CollectedChanges {
     const unit = this.#unit;
-    unit.cascade();
-    this.#relations = collectRelationChanges(unit);
+    this.#relations = relations;
+    this.#changes.push(...detachments);
     // A new row must be known before anything that refers to it is looked at.
     const news: [RowPicture, InsertChange][] = [];
     for (const state of unit.pending) {
       const picture = new RowPicture(state);
+      picture.takesOver = this.#rowSwitch(state);
+      if (picture.takesOver !== null) this.#takenOver.add(picture.takesOver);
       const insert = new InsertChange(state.mapping, picture, new Array<unknown>(state.mapping.columns.length));
       this.#inserts.set(state, insert);
       news.push([picture, insert]);
     }
-    for (const [picture, insert] of news) this.#fillInsert(picture, insert);
+    for (const [picture, insert] of news) {
+      this.#fillInsert(picture, insert);
+      if (picture.takesOver === null) this.#changes.push(insert);
+      else this.#takeOver(picture, picture.takesOver, insert);
+    }
     unit.identity.forEach((state) => {
-      if (state.isMarkedDeleted) this.#delete(state);
-      else this.#update(state);
+      if (!state.isMarkedDeleted) this.#update(state);
+      else if (!this.#takenOver.has(state)) this.#delete(state);
     });
+    this.#noteReferences();
     this.#link();
     return { changes: this.#changes, pictures: this.#pictures };
   }
@@ -92,7 +103,53 @@ export class ChangeCollector {
     picture.change = insert;
     picture.relations = pictureOfRelations(picture.state, null);
     this.#pictures.push(picture);
-    this.#changes.push(insert);
+  }
+
+  /** The deleted object whose key a new one has: its row is changed instead of deleted and inserted (a row switch). */
+  #rowSwitch(state: InstanceState): InstanceState | null {
+    const key = state.mapping.keyOf(state.entity);
+    if (key === null) return null;
+    const other = this.#unit.identity.get(state.mapping, key);
+    return other?.isMarkedDeleted === true && other.mapping === state.mapping ? other : null;
+  }
+
+  #takeOver(picture: RowPicture, former: InstanceState, insert: InsertChange): void {
+    const { mapping } = picture.state;
+    const snapshot = former.snapshot!;
+    const columns = mapping.columns.filter(
+      (column) =>
+        !column.isKey &&
+        column.role !== 'version' &&
+        !column.computed &&
+        insert.values[column.index] !== undefined &&
+        !sameStored(column, insert.values[column.index], snapshot),
+    );
+    this.#inserts.delete(picture.state);
+    picture.change =
+      columns.length === 0
+        ? null
+        : new UpdateChange(
+            mapping,
+            picture,
+            mapping.keyColumns.map((column) => column.storedParameter(snapshot)),
+            columns,
+            columns.map((column) => insert.values[column.index]),
+            this.#guard(former, columns, mapping.confirmRows),
+          );
+    if (picture.change !== null) this.#changes.push(picture.change);
+  }
+
+  /** Which deleted rows refer to which others, for tables whose rows have no order by table. */
+  #noteReferences(): void {
+    if (this.#deletes.size < 2) return;
+    for (const [state, change] of this.#deletes) {
+      for (const relation of state.mapping.relations) {
+        if (!relation.isOwningToOne) continue;
+        const related = referredObject(this.#unit, state, relation);
+        const to = related == null ? undefined : this.#deletes.get(stateOf(related)!);
+        if (to !== undefined) change.references.push({ columns: relation.joinColumns, to });
+      }
+    }
   }
 
   #take(column: ColumnMapping, value: unknown, picture: RowPicture, values: unknown[], at: number): void {
@@ -166,14 +223,16 @@ export class ChangeCollector {
   #delete(state: InstanceState): void {
     const { mapping } = state;
     const picture = new RowPicture(state);
-    picture.change = new DeleteChange(
+    const change = new DeleteChange(
       mapping,
       picture,
       mapping.keyColumns.map((column) => column.storedParameter(state.snapshot!)),
       this.#guard(state, [], mapping.version !== null && mapping.confirmRows),
     );
+    picture.change = change;
+    this.#deletes.set(state, change);
     this.#pictures.push(picture);
-    this.#changes.push(picture.change);
+    this.#changes.push(change);
   }
 
   /** What must still hold of the row: its version, else the old values of what changes, unless nobody else can have changed it. */
@@ -220,8 +279,11 @@ export class ChangeCollector {
     }
     if (claim === null) return own;
     if (claim.parent === null) {
-      // Taken out of a collection; if it was put elsewhere, or is to be deleted, that decides.
-      if (own !== null || stateOf(claim.formerParent!)?.isMarkedDeleted === true) return own;
+      // Taken out of a collection, or its parent is deleted; if it was put elsewhere, that decides.
+      if (own !== null || foreignKeyChanged(state, relation)) return own;
+      if (relation.orphanAction === 'disable' || relation.orphanAction === 'soft-delete') {
+        if (stateOf(claim.formerParent!)?.isMarkedDeleted !== true) return null;
+      }
       if (state.state === 'pending' && relation.get(entity) === undefined) return null;
       return { related: null, values: relation.joinColumns.map(() => null), isOwn: false };
     }
@@ -347,11 +409,4 @@ function isSame(seen: RelationSnapshot, value: unknown): boolean {
   if (seen.array !== value || seen.items.length !== seen.array.length) return false;
   for (let at = 0; at < seen.items.length; at++) if (seen.items[at] !== seen.array[at]) return false;
   return true;
-}
-
-/** A relation's value as a snapshot keeps it. */
-export function snapshotOfRelation(relation: RelationMapping, value: unknown): RelationSnapshot {
-  return relation.isToMany
-    ? { isToMany: true, array: value as object[], items: [...(value as object[])] }
-    : { isToMany: false, related: value as object | null };
 }

@@ -2,7 +2,8 @@ import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.
 import { KeyOfInsert, SqlExpression, resolved } from '../flush/change-set.js';
 import type { InsertChange, UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
-import { snapshotOfRelation } from './change-collector.js';
+import { referredObject, snapshotOfRelation } from './relation-snapshots.js';
+import { followDatabase } from './departures.js';
 import type { InstanceState } from './instance-state.js';
 import type { RowPicture } from './row-picture.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -12,15 +13,20 @@ import type { UnitOfWork } from './unit-of-work.js';
  * become what the database has now, their states move on, and both sides of each relation say the same.
  */
 export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], transaction: PhysicalTransaction): void {
-  unit.hasWritten = true;
   // Deleted ones first: a new object may have taken over the key.
-  for (const picture of pictures) if (picture.change?.kind === 'delete') applyDelete(unit, picture.state);
+  for (const { change, state, takesOver } of pictures) {
+    if (change?.kind === 'delete') unit.rowDeleted(state);
+    if (takesOver !== null) unit.rowDeleted(takesOver);
+  }
   for (const picture of pictures) {
     const { change } = picture;
     if (change?.kind === 'insert') applyInsert(unit, picture, change, transaction);
+    else if (picture.takesOver !== null) applyTakeOver(unit, picture, picture.takesOver, change, transaction);
     else if (change?.kind === 'update') applyUpdate(unit, picture, change, transaction);
     if (change?.kind !== 'delete') applyRelations(unit, picture);
   }
+  const deleted = pictures.flatMap(({ change, state }) => (change?.kind === 'delete' ? [state] : []));
+  if (deleted.length > 0) followDatabase(unit, deleted);
 }
 
 function applyInsert(
@@ -35,7 +41,7 @@ function applyInsert(
   state.written ??= [];
   const snapshot = new Array<unknown>(mapping.slots).fill(undefined);
   for (const column of mapping.columns) {
-    applyColumn(column, change.values[column.index], change, picture, snapshot);
+    applyColumn(column, change.later[column.index] ?? change.values[column.index], change, picture, snapshot);
   }
   state.snapshot = snapshot;
   state.key = mapping.keyOfSnapshot(snapshot);
@@ -46,6 +52,31 @@ function applyInsert(
   unit.identity.set(state);
   unit.believe(state);
   unit.move(state, 'persistent', 'flush');
+}
+
+/** A new object has got the row of a deleted one: what it did not set, it takes over. */
+function applyTakeOver(
+  unit: UnitOfWork,
+  picture: RowPicture,
+  former: InstanceState,
+  change: RowPicture['change'],
+  transaction: PhysicalTransaction,
+): void {
+  const { state } = picture;
+  unit.memory.touch(state);
+  state.written ??= [];
+  state.snapshot = former.snapshot;
+  state.key = former.key;
+  unit.pending.delete(state);
+  unit.identity.set(state);
+  unit.believe(state);
+  unit.move(state, 'persistent', 'flush');
+  if (change?.kind === 'update') applyUpdate(unit, picture, change, transaction);
+  state.seenIn = transaction;
+  for (const column of state.mapping.columns) {
+    if (!column.isProperty || column.get(state.entity) !== undefined) continue;
+    writeProperty(column, state, column.thaw(state.snapshot![column.index]));
+  }
 }
 
 function applyUpdate(
@@ -78,16 +109,6 @@ function applyUpdate(
   followForeignKeys(unit, picture, change);
 }
 
-function applyDelete(unit: UnitOfWork, state: InstanceState): void {
-  unit.memory.touch(state);
-  unit.identity.delete(state);
-  unit.toDelete.delete(state);
-  unit.deleted.add(state);
-  state.isMarkedDeleted = false;
-  state.wasDeleted = true;
-  unit.move(state, 'deleted', 'flush');
-}
-
 /** One column of a written row: its new snapshot, and the property where the value was not the property's own. */
 function applyColumn(
   column: ColumnMapping,
@@ -111,9 +132,14 @@ function applyColumn(
   if (column.rawSlot !== -1) snapshot[column.rawSlot] = isAnswered ? column.rawToParameter(raw) : raw;
   if (!column.isProperty) return;
   const before = column.get(entity);
-  if (before !== undefined && column.same(before, snapshot[column.index])) return;
+  if (before === undefined || !column.same(before, snapshot[column.index])) writeProperty(column, picture.state, value);
+}
+
+/** Sets a property on behalf of a flush; of a new object it is remembered, for a rollback to take it back. */
+function writeProperty(column: ColumnMapping, { entity, written }: InstanceState, value: unknown): void {
+  const before = column.get(entity);
   column.set(entity, value);
-  picture.state.written?.push({
+  written?.push({
     before,
     written: value,
     get: () => column.get(entity),
@@ -216,19 +242,4 @@ function followForeignKeys(unit: UnitOfWork, picture: RowPicture, change: Update
     relation.set(state.entity, related);
     picture.relations[relation.index] = related === undefined ? undefined : snapshotOfRelation(relation, related);
   }
-}
-
-/** The object that an owning relation's foreign key refers to: null for none, undefined when it is not loaded. */
-export function referredObject(
-  unit: UnitOfWork,
-  state: InstanceState,
-  relation: RelationMapping,
-): object | null | undefined {
-  const stored = relation.joinColumns.map((column) => column.storedParameter(state.snapshot!));
-  if (stored.some((value) => value === null)) return null;
-  if (stored.some((value) => value === undefined)) return undefined;
-  const { keyColumns } = relation.target;
-  const key = keyColumns.map((column) => stored[relation.referencedColumns.indexOf(column)]);
-  if (key.length !== stored.length || key.some((value) => value === undefined)) return undefined;
-  return unit.identity.get(relation.target, relation.target.keyOfStored(key))?.entity;
 }

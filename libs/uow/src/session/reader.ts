@@ -11,7 +11,7 @@ import type { Statement, StatementResult } from '../database/statement.js';
 import { StaleDataError } from '../errors/flush-errors.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
-import { referredObject } from './flush-result.js';
+import { referredObject } from './relation-snapshots.js';
 import type { InstanceState } from './instance-state.js';
 import { stateFor } from './instance-state.js';
 import { RelationLoader, whereColumns } from './relation-loader.js';

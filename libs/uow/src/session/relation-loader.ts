@@ -3,8 +3,14 @@ import type { Statement } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Reader } from './reader.js';
-import { referredObject } from './flush-result.js';
+import { referredObject } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
+
+/**
+ * `missing`: what is not loaded or not up to date, and not changed; `fresh`: in any case; `again`: in any case, and
+ * the objects in it are overwritten; `baseline`: only what the database has is noted, and what is set there stays.
+ */
+export type LoadMode = 'missing' | 'fresh' | 'again' | 'baseline';
 
 const OVERWRITING = { populateExisting: true };
 
@@ -36,7 +42,7 @@ export class RelationLoader {
       const name = path.slice(dot + 1);
       const related: InstanceState[] = [];
       for (const [relation, group] of this.#byRelation(owners, name, path)) {
-        await this.#loadRelation(relation, group, operation, again);
+        await this.loadRelation(relation, group, operation, again ? 'again' : 'missing');
         for (const owner of group) this.#collect(relation, owner, related);
       }
       loaded.set(path, related);
@@ -72,16 +78,17 @@ export class RelationLoader {
     }
   }
 
-  async #loadRelation(
+  /** Loads one relation of objects that all have it. */
+  async loadRelation(
     relation: RelationMapping,
     owners: readonly InstanceState[],
     operation: string,
-    again: boolean,
+    mode: LoadMode,
   ): Promise<void> {
     this.#unit.supported(relation.target);
     const missing = owners.filter(
       (owner) =>
-        again ||
+        mode !== 'missing' ||
         owner.relations?.[relation.index] === undefined ||
         owner.relations[relation.index]!.isStale === true ||
         this.#reader.isStale(owner, this.#reader.transaction()),
@@ -90,19 +97,19 @@ export class RelationLoader {
       const value = relation.get(owner.entity);
       const seen = owner.relations?.[relation.index];
       // What the user has set there is a change, and stays unless it is to be given up.
-      if (again || value === undefined) return true;
+      if (mode !== 'missing' || value === undefined) return true;
       return seen !== undefined && !isChangedRelation(seen, value);
     });
     if (wanted.length === 0) return;
-    if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation, again);
-    else await this.#loadInverse(relation, wanted, operation, again);
+    if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation, mode);
+    else await this.#loadInverse(relation, wanted, operation, mode);
   }
 
   async #loadOwned(
     relation: RelationMapping,
     owners: readonly InstanceState[],
     operation: string,
-    again: boolean,
+    mode: LoadMode,
   ): Promise<void> {
     const transaction = this.#reader.transaction();
     const needed: unknown[][] = [];
@@ -111,7 +118,7 @@ export class RelationLoader {
       const known = referredObject(this.#unit, owner, relation);
       if (known === null) continue;
       const state = known === undefined ? undefined : this.#unit.own(known);
-      if (!again && state !== undefined && !this.#reader.isStale(state, transaction)) continue;
+      if (mode === 'missing' && state !== undefined && !this.#reader.isStale(state, transaction)) continue;
       const values = relation.joinColumns.map((column) => column.storedParameter(owner.snapshot!));
       const name = values.map(String).join('\u0000');
       if (asked.has(name)) continue;
@@ -124,7 +131,7 @@ export class RelationLoader {
       const statement = selectByColumns(target, relation.referencedColumns, needed);
       const results = await this.#reader.query(statement, operation);
       for (const row of results.rows as unknown[][]) {
-        const entity = this.#reader.absorb(target, target.reader, row, again ? OVERWRITING : null);
+        const entity = this.#reader.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
         const state = this.#unit.own(entity!)!;
         found.set(
           relation.referencedColumns.map((column) => String(column.storedParameter(state.snapshot!))).join('\u0000'),
@@ -137,7 +144,7 @@ export class RelationLoader {
       const related = values.some((value) => value === null || value === undefined)
         ? null
         : (referredObject(this.#unit, owner, relation) ?? found.get(values.map(String).join('\u0000')) ?? null);
-      this.#place(owner, relation, related);
+      this.#place(owner, relation, related, mode);
     }
   }
 
@@ -145,7 +152,7 @@ export class RelationLoader {
     relation: RelationMapping,
     owners: readonly InstanceState[],
     operation: string,
-    again: boolean,
+    mode: LoadMode,
   ): Promise<void> {
     const { target } = relation;
     const isJunction = relation.kind === 'many-to-many';
@@ -172,7 +179,7 @@ export class RelationLoader {
         .splice(row.length - extra, extra)
         .map(String)
         .join('\u0000');
-      const entity = this.#reader.absorb(target, target.reader, row, again ? OVERWRITING : null);
+      const entity = this.#reader.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
       if (entity === null) continue;
       const known = byKey.get(owner);
       if (known === undefined) byKey.set(owner, [entity]);
@@ -180,7 +187,7 @@ export class RelationLoader {
     }
     owners.forEach((owner, at) => {
       const items = byKey.get(keys[at]!.map(String).join('\u0000')) ?? [];
-      this.#place(owner, relation, relation.isToMany ? items : (items[0] ?? null));
+      this.#place(owner, relation, relation.isToMany ? items : (items[0] ?? null), mode);
       if (isJunction || relation.inverse === null) return;
       for (const item of items) {
         const state = this.#unit.own(item);
@@ -191,22 +198,30 @@ export class RelationLoader {
   }
 
   /** Puts what was loaded in its place; an array that was there keeps its identity. */
-  #place(owner: InstanceState, relation: RelationMapping, value: object | object[] | null): void {
+  #place(
+    owner: InstanceState,
+    relation: RelationMapping,
+    value: object | object[] | null,
+    mode: LoadMode = 'missing',
+  ): void {
     this.#reader.touchRead(owner);
-    owner.relations ??= [];
-    const seen = owner.relations[relation.index];
+    const seen = owner.relations?.[relation.index];
+    const seenIn = this.#reader.transaction();
     let snapshot: RelationSnapshot;
     if (relation.isToMany) {
       const items = value as object[];
-      const array = seen?.isToMany === true ? seen.array : items;
-      if (array !== items) array.splice(0, array.length, ...items);
-      snapshot = { isToMany: true, array, items: [...items] };
-      relation.set(owner.entity, array);
+      const own = relation.get(owner.entity);
+      const array = mode === 'baseline' && Array.isArray(own) ? (own as object[]) : seen?.isToMany === true ? seen.array : items;
+      snapshot = { isToMany: true, array, items: [...items], seenIn };
+      if (mode !== 'baseline') {
+        if (array !== items) array.splice(0, array.length, ...items);
+        relation.set(owner.entity, array);
+      }
     } else {
-      snapshot = { isToMany: false, related: value };
-      relation.set(owner.entity, value);
+      snapshot = { isToMany: false, related: value, seenIn };
+      if (mode !== 'baseline') relation.set(owner.entity, value);
     }
-    owner.relations = [...owner.relations];
+    owner.relations = owner.relations === null ? [] : [...owner.relations];
     owner.relations[relation.index] = snapshot;
   }
 }

@@ -8,6 +8,8 @@ import type { InstanceState, RelationSnapshot } from './instance-state.js';
  */
 export class RowPicture {
   change: Change | null = null;
+  /** The object whose row this one takes over: deleted and added anew under one key in one flush. */
+  takesOver: InstanceState | null = null;
   /** Frozen property values by column index; undefined where the value came from elsewhere. */
   readonly frozen: unknown[] = [];
   /** Relations by index, where they differ from the last snapshot. */

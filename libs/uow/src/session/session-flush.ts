@@ -6,6 +6,7 @@ import type { CommitPayload } from '../transaction/transaction-synchronization.j
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { ChangeCollector } from './change-collector.js';
 import type { CollectedChanges } from './change-collector.js';
+import { FlushPreparation } from './flush-preparation.js';
 import { applyFlush } from './flush-result.js';
 import type { Session } from './session.js';
 import type { SessionSource } from './session-source.js';
@@ -16,12 +17,14 @@ export class SessionFlush {
   readonly #session: Session;
   readonly #unit: UnitOfWork;
   readonly #source: SessionSource;
+  readonly #preparation: FlushPreparation;
   #running = 0;
 
   constructor(session: Session, unit: UnitOfWork, source: SessionSource) {
     this.#session = session;
     this.#unit = unit;
     this.#source = source;
+    this.#preparation = new FlushPreparation(unit, session.reader);
   }
 
   /** True inside a flush and its hooks, where nothing flushes again. */
@@ -40,9 +43,10 @@ export class SessionFlush {
     await transaction.exclusive(operation, () =>
       this.#guarded(async () => {
         await this.#beforeFlush();
-        const work = this.#prepare(transaction);
+        const work = await this.#prepare(transaction, operation);
         if (work === null) return;
         while (!work.executor.isDone) await this.#sendNext(work, transaction, operation);
+        this.#unit.hasWritten = true;
         applyFlush(this.#unit, work.collected.pictures, transaction);
         await this.#afterFlush();
       }),
@@ -60,7 +64,7 @@ export class SessionFlush {
     await transaction.exclusive('the flush before COMMIT', () =>
       this.#guarded(async () => {
         await this.#beforeFlush();
-        const work = this.#prepare(transaction);
+        const work = await this.#prepare(transaction, 'the flush before COMMIT');
         if (work === null) return;
         for (;;) {
           const statements = work.executor.next();
@@ -83,8 +87,13 @@ export class SessionFlush {
     return payload;
   }
 
-  #prepare(transaction: PhysicalTransaction): Work | null {
-    const collected = new ChangeCollector(this.#unit, transaction).collect();
+  async #prepare(transaction: PhysicalTransaction, operation: string): Promise<Work | null> {
+    let prepared = this.#preparation.settle(transaction);
+    while (!prepared.isReady) {
+      await prepared.load(operation);
+      prepared = this.#preparation.settle(transaction);
+    }
+    const collected = new ChangeCollector(this.#unit, transaction).collect(prepared);
     if (collected.changes.length === 0) {
       applyFlush(this.#unit, collected.pictures, transaction);
       return null;
