@@ -41,7 +41,8 @@ export class NestLog implements LoggerService {
     const context = rest.at(-1);
     const more = rest.slice(0, -1).filter((value) => value !== undefined);
     const fields = { ...(typeof context === 'string' && { context }), ...(more.length > 0 && { more }) };
-    if (message instanceof Error) this.sink[level]({ ...fields, err: message }, message.message);
+    // The name alone: what else may be said of an error is for the log to decide.
+    if (message instanceof Error) this.sink[level]({ ...fields, err: message }, message.name);
     else if (typeof message === 'string') this.sink[level](fields, message);
     else this.sink[level]({ ...fields, detail: message });
   }
