@@ -56,6 +56,11 @@ export class NotesDatabase implements AsyncDisposable {
     return rows.map(({ text }) => text);
   }
 
+  /** Waits until the notes that everybody sees are as wanted. */
+  async until(wanted: (texts: readonly string[]) => boolean): Promise<void> {
+    while (!wanted(await this.texts())) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
   async clear(): Promise<void> {
     await this.database.query('TRUNCATE note');
   }

@@ -176,10 +176,7 @@ describe.each(PLATFORMS)('transactionPerRequest on %s', (platform) => {
   });
 
   test('takes options for all handlers', async () => {
-    await using readOnly = await listen(
-      root(NotesController, { transactionPerRequest: { readOnly: true } }),
-      platform,
-    );
+    await using readOnly = await listen(root(NotesController, { transactionPerRequest: { readOnly: true } }), platform);
     expect(await readOnly.get('/status')).toMatchObject({ body: { readOnly: true } });
   });
 });
