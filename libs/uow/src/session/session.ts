@@ -246,7 +246,16 @@ export class Session implements SessionIdentity, ReadingSession {
   async autoflush(operation: string): Promise<void> {
     if (!this.autoflushes || this.#flush.isRunning || this.transaction?.readOnly === true) return;
     if (!this.unit.hasWork) return;
-    await this.#flush.flush(`the autoflush before ${operation}`);
+    const name = `the autoflush before ${operation}`;
+    try {
+      await this.#flush.flush(name);
+    } catch (error) {
+      // Whoever reads it sees a query in the stack, and would look for the failure there.
+      if (error instanceof Error && !error.message.includes(name)) {
+        error.message += ` This came from ${name}; flush() earlier, or query inside noAutoflush(), to keep them apart.`;
+      }
+      throw error;
+    }
   }
 
   async noAutoflush<T>(fn: () => T | Promise<T>): Promise<T> {
