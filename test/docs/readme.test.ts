@@ -75,3 +75,18 @@ test('a transfer that is too large changes nothing', async () => {
   await expect(app.get(TransferService).transfer(1, 2, 1_000n)).rejects.toThrow('too little money');
   expect(await database.query('SELECT sum(balance) FROM account')).toEqual([{ sum: '100' }]);
 });
+
+test('the module of the README starts', async () => {
+  const before = process.env['DATABASE_URL'];
+  process.env['DATABASE_URL'] = database.url;
+  try {
+    const { AppModule } = await import('./examples/module.js');
+    const example = await NestFactory.createApplicationContext(AppModule, { logger: ['error', 'warn'] });
+    await example.get(TransferService).transfer(2, 1, 1n);
+    await example.close();
+  } finally {
+    if (before === undefined) delete process.env['DATABASE_URL'];
+    else process.env['DATABASE_URL'] = before;
+  }
+  expect(await database.query('SELECT balance FROM account WHERE id = 1')).toEqual([{ balance: '61' }]);
+});

@@ -29,8 +29,3 @@ export interface StatementResult {
   rows: any[];
   fields: ResultField[];
 }
-
-/** Builds a statement; shorter to read where SQL and values stand side by side. */
-export function statement(text: string, values?: readonly unknown[]): Statement {
-  return { text, values };
-}

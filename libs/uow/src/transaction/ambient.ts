@@ -62,11 +62,6 @@ export function ambientFrame(database: Database): Frame | null {
   return null;
 }
 
-/** The innermost declared scope of the running code on the data source. */
-export function ambientScope(database: Database): TransactionScope | null {
-  return ambientFrame(database)?.scope ?? null;
-}
-
 /** The innermost scope of the running code in the application, whatever its data source. */
 export function innermostScope(owner: object): TransactionScope | null {
   for (let frame: Frame | null | undefined = storage.getStore(); frame; frame = frame.parent) {
