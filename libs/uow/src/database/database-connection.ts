@@ -21,6 +21,9 @@ interface ClientState {
 
 const PREPARED_STATEMENTS_PER_CONNECTION = 250;
 const CANCEL_CONNECT_TIMEOUT = 5_000;
+/** Milliseconds between cancel requests, doubled each time. */
+const FIRST_CANCEL_PAUSE = 25;
+const LAST_CANCEL_PAUSE = 1_000;
 
 /** What outlives one borrowing: kept per client, because prepared statements live as long as the socket. */
 const clientStates = new WeakMap<PgClient, ClientState>();
@@ -164,14 +167,20 @@ export class DatabaseConnection {
   }
 
   /**
-   * Asks the server to cancel the running statement. The connection is never pooled afterwards.
-   * @returns when the server has taken the request (it closes the asking socket), or it could not be asked
+   * Asks the server to cancel the running statement, again and again until it is answered: a request that comes
+   * before the server has begun with the statement is lost. The connection is never pooled afterwards.
+   * @returns when the statement was answered, the connection is gone, or the server could not be made to listen
    */
   async cancel(): Promise<void> {
+    if (this.#tainted) return;
     this.#tainted = true;
     const { processID, secretKey } = this.#client;
-    if (processID === null || this.#lost !== null) return;
-    await sendCancelRequest(this.#provider, this.#client, processID, secretKey);
+    if (processID === null) return;
+    for (let pause = FIRST_CANCEL_PAUSE; pause <= LAST_CANCEL_PAUSE; pause *= 2) {
+      if (!this.#busy || this.#released || this.#lost !== null) return;
+      await sendCancelRequest(this.#provider, this.#client, processID, secretKey);
+      await new Promise((resolve) => setTimeout(resolve, pause));
+    }
   }
 
   /** Gives the connection back: to the pool when the server says that it is idle, else it is destroyed. */
