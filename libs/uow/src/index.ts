@@ -41,6 +41,11 @@ export type {
 // Transactions
 export { Transactional } from './nest/transactional.decorator.js';
 export type { TransactionalDecorator, TransactionalResult } from './nest/transactional.decorator.js';
+export { TransactionalEventListener } from './nest/transactional-event-listener.decorator.js';
+export type {
+  TransactionalEventListenerOptions,
+  TransactionPhase,
+} from './nest/transactional-event-listener.decorator.js';
 export { TransactionInterceptor } from './nest/transaction.interceptor.js';
 export { TransactionManager } from './transaction/transaction-manager.js';
 export type {

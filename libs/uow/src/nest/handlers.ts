@@ -10,7 +10,7 @@ const PATTERN_METADATA = 'microservices:pattern';
 const GATEWAY_METADATA = 'websockets:is_gateway';
 const RESOLVER_METADATA = ['graphql:resolver_type', 'graphql:resolver_name'] as const;
 
-type AnyClass = abstract new (...args: never[]) => unknown;
+type AnyClass = (abstract new (...args: never[]) => unknown) & { readonly prototype: object };
 
 /**
  * True where the application has handlers that nothing opens a context for before guards run (messages,
@@ -30,8 +30,17 @@ export function needInterceptor(modules: ModulesContainer): boolean {
   return false;
 }
 
+/** The classes of the application's controllers and providers. */
+export function* classesOf(modules: ModulesContainer): Generator<AnyClass> {
+  for (const module of modules.values()) {
+    for (const { metatype } of [...module.controllers.values(), ...module.providers.values()]) {
+      if (isClass(metatype)) yield metatype;
+    }
+  }
+}
+
 function isClass(metatype: unknown): metatype is AnyClass {
-  return typeof metatype === 'function' && typeof metatype.prototype === 'object';
+  return typeof metatype === 'function' && typeof metatype.prototype === 'object' && metatype.prototype !== null;
 }
 
 // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- any method

@@ -132,8 +132,7 @@ export class TransactionInterceptor implements NestInterceptor {
       openForHandler(manager, handler);
       return next.handle();
     };
-    return () =>
-      forgiveAfterCommit(transactionalObservable(run, source, options.retry !== undefined), report);
+    return () => forgiveAfterCommit(transactionalObservable(run, source, options.retry !== undefined), report);
   }
 }
 

@@ -24,6 +24,19 @@ const methods = new WeakMap<object, TransactionalMethod>();
 /** Methods whose scope an interceptor has opened for one call already. */
 const opened = new WeakMap<TransactionScope, object>();
 
+/** Methods that a class's declaration passes over. */
+const passedOver = new WeakSet<object>();
+
+/** Keeps a method out of what a class's declaration covers. */
+export function leaveUntransactional(method: object): void {
+  passedOver.add(method);
+}
+
+/** True where a class's declaration has nothing to add: the method has its own, or wants none. */
+export function isDeclared(method: object): boolean {
+  return methods.has(method) || passedOver.has(method);
+}
+
 /** Keeps the declaration of the function that stands in a method's place. */
 export function declareTransactional(wrapper: object, declaration: TransactionalMethod): void {
   methods.set(wrapper, declaration);

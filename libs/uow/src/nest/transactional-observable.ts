@@ -80,8 +80,7 @@ export function transactionalObservable(
     return () => {
       left = true;
       inner?.unsubscribe();
-      if (!scope.settled)
-        scope.fail(new ScopeAbandoned('The subscriber unsubscribed before the end'));
+      if (!scope.settled) scope.fail(new ScopeAbandoned('The subscriber unsubscribed before the end'));
     };
   });
 }

@@ -4,7 +4,7 @@ import { takeOnAppearance } from './method-metadata.js';
 import { declareOwner } from './owning-application.js';
 import { declaredKind } from './result-kind.js';
 import { invokeTransactional } from './transactional-call.js';
-import { declareTransactional, transactionalMethod } from './transactional-method.js';
+import { declareTransactional, isDeclared, transactionalMethod } from './transactional-method.js';
 import type { AnyMethod, TransactionalMethod } from './transactional-method.js';
 
 /** What a transactional method may return: a promise, an Observable, or something for `for await`. */
@@ -67,7 +67,7 @@ function cover(prototype: object, options: TransactionOptions): void {
   for (const key of Reflect.ownKeys(prototype)) {
     const descriptor = Object.getOwnPropertyDescriptor(prototype, key);
     if (key === 'constructor' || typeof descriptor?.value !== 'function') continue;
-    if (transactionalMethod(descriptor.value as object) !== undefined) continue;
+    if (isDeclared(descriptor.value as object)) continue;
     Object.defineProperty(prototype, key, {
       ...descriptor,
       value: wrap(descriptor.value as AnyMethod, options, prototype, key, true),
@@ -79,7 +79,7 @@ function cover(prototype: object, options: TransactionOptions): void {
  * A class's declaration is inherited (Spring's `@Inherited`): it covers what a derived class declares too. A
  * decorator cannot see derived classes; the first object that Nest makes of one shows it.
  */
-function coverDerived(instance: object): void {
+export function coverDerived(instance: object): void {
   const first = Object.getPrototypeOf(instance) as object | null;
   if (first === null || covered.has(first)) return;
   covered.add(first);

@@ -1,9 +1,11 @@
 import { Global, Inject, Logger, Module } from '@nestjs/common';
-import type { NestModule, OnApplicationShutdown } from '@nestjs/common';
-import { HttpAdapterHost } from '@nestjs/core';
+import type { NestModule, OnApplicationShutdown, OnModuleInit } from '@nestjs/common';
+import { HttpAdapterHost, ModulesContainer } from '@nestjs/core';
 import { reporting } from '../diagnostics/report.js';
 import { TransactionManager } from '../transaction/transaction-manager.js';
+import { classesOf } from './handlers.js';
 import type { HttpAdapter } from './http-context.js';
+import { checkListeners } from './transactional-event-listener.decorator.js';
 import { UowApplication } from './uow-application.js';
 
 /**
@@ -30,18 +32,29 @@ import { UowApplication } from './uow-application.js';
   ],
   exports: [TransactionManager, UowApplication],
 })
-export class UowCoreModule implements NestModule, OnApplicationShutdown {
+export class UowCoreModule implements NestModule, OnModuleInit, OnApplicationShutdown {
   readonly #application: UowApplication;
   readonly #host: HttpAdapterHost;
+  readonly #modules: ModulesContainer;
 
-  constructor(@Inject(UowApplication) application: UowApplication, @Inject(HttpAdapterHost) host: HttpAdapterHost) {
+  constructor(
+    @Inject(UowApplication) application: UowApplication,
+    @Inject(HttpAdapterHost) host: HttpAdapterHost,
+    @Inject(ModulesContainer) modules: ModulesContainer,
+  ) {
     this.#application = application;
     this.#host = host;
+    this.#modules = modules;
     application.http.follow(host);
   }
 
   configure(): void {
     this.#application.http.install(this.#host.httpAdapter as HttpAdapter | undefined);
+  }
+
+  /** @throws IllegalTransactionStateError for a listener that could never join its transaction */
+  onModuleInit(): void {
+    for (const type of classesOf(this.#modules)) checkListeners(type);
   }
 
   async onApplicationShutdown(): Promise<void> {
