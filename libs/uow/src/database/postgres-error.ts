@@ -9,6 +9,7 @@ import {
   SerializationFailureError,
   UniqueViolationError,
 } from '../errors/database-errors.js';
+import { isUowError } from '../errors/uow-error.js';
 import type { DatabaseErrorFields } from '../errors/database-errors.js';
 
 /** SQLSTATEs become typed errors here, and are read back out of any chain of wrapped errors. */
@@ -100,7 +101,8 @@ export function sqlStateOf(error: unknown): string | undefined {
 
 /** True for errors after which the whole transaction may be run again. */
 export function isRetryable(error: unknown): boolean {
-  if ((error as { retryable?: unknown } | null)?.retryable === true) return true;
+  // Other libraries use the word for other things.
+  if (isUowError(error) && (error as { retryable?: unknown }).retryable === true) return true;
   const state = sqlStateOf(error);
   return state === SERIALIZATION_FAILURE || state === DEADLOCK_DETECTED;
 }
