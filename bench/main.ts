@@ -1,5 +1,6 @@
 import { parseArgs } from 'node:util';
 import { probeMode } from './probes/probe-mode.js';
+import { workloadMode } from './workloads/workload-mode.js';
 
 const { positionals, values } = parseArgs({
   allowPositionals: true,
@@ -10,3 +11,4 @@ const { positionals, values } = parseArgs({
 });
 const only = values.contenders?.split(',');
 if (positionals[0] === 'probes') await probeMode({ only, names: positionals.slice(1) });
+else await workloadMode({ groups: positionals, only, quick: values.quick });

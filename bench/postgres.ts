@@ -13,7 +13,7 @@ const settings = {
   fsync: false,
   full_page_writes: false,
   autovacuum: false,
-  max_connections: 100,
+  max_connections: 300,
   shared_buffers: '512MB',
   max_wal_size: '4GB',
 };

@@ -1,0 +1,40 @@
+import { contenderNames, contenders } from '../contenders/contenders.js';
+import type { Measured, Results } from './results.js';
+import { shown } from './series.js';
+
+/** The results as tables: one for each workload, a row for each contender. */
+export function markdown(results: Results): string {
+  const ids = [...new Set(results.measured.map(({ workload }) => workload))];
+  return [
+    `Machine: ${results.machine}. Node.js ${results.node}. ${results.server}.`,
+    Object.entries(results.versions)
+      .map(([name, version]) => `${name} ${version}`)
+      .join(', ') + '.',
+    `Medians of ${results.rounds} interleaved rounds, least and most in brackets.`,
+    ...ids.map((id) => table(results.measured.filter(({ workload }) => workload === id))),
+    '',
+  ].join('\n\n');
+}
+
+function table(measured: readonly Measured[]): string {
+  const { title, unit, workload } = measured[0]!;
+  const anchor = measured.find(({ contender }) => contender === 'pg')?.figure.median;
+  const header = ['', unit, '× pg by hand', 'client CPU, ms each', 'statements', 'round trips', 'peak memory, MiB'];
+  const rows = [...measured]
+    .sort((a, b) => place(a) - place(b))
+    .map(({ contender, figure, cpuMs, wire, peakMiB }) => [
+      contender in contenders ? contenders[contender as keyof typeof contenders] : contender,
+      `${shown(figure.median)} (${shown(figure.least)} to ${shown(figure.most)})`,
+      anchor === undefined ? '' : shown(figure.median / anchor),
+      cpuMs === undefined ? '' : shown(cpuMs),
+      wire === undefined ? '' : shown(wire.statements),
+      wire === undefined ? '' : shown(wire.roundTrips),
+      peakMiB === undefined || unit !== 'ms' ? '' : shown(peakMiB),
+    ]);
+  const lines = [header, header.map((_, i) => (i === 0 ? '---' : '---:')), ...rows];
+  return [`### ${workload}: ${title}`, lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')].join('\n\n');
+}
+
+function place({ contender }: Measured): number {
+  return contenderNames.indexOf(contender as keyof typeof contenders);
+}

@@ -1,0 +1,90 @@
+// One contender's process: opens it and does jobs, one at a time.
+import { accounts } from '../bank/bank-schema.js';
+import type { BenchContender, ContenderModule } from '../contenders/contender.js';
+import type { BenchMessage, Job, JobResult } from './job.js';
+
+const [name, url, poolSize] = process.argv.slice(2) as [string, string, string];
+const { open } = (await import(`../contenders/${name}.ts`)) as ContenderModule;
+const contender: BenchContender = await open({ url, poolSize: Number(poolSize) });
+
+const callsAtOnce = 200;
+let seed = 42;
+
+/** The same sequence in every process. */
+function random(below: number): number {
+  seed = (Math.imul(seed, 1_103_515_245) + 12_345) & 0x7fff_ffff;
+  return Math.floor((seed / 0x8000_0000) * below);
+}
+
+async function transferAtRandom(): Promise<void> {
+  const source = random(accounts) + 1;
+  const target = ((source + random(accounts - 1)) % accounts) + 1;
+  await contender.transfer(source, target, 1);
+}
+
+async function repeat(work: () => Promise<unknown>, ms: number, limit = Infinity, weight = 1): Promise<number> {
+  const end = performance.now() + ms;
+  let done = 0;
+  while (done < limit && performance.now() < end) {
+    await work();
+    done += weight;
+  }
+  return done;
+}
+
+async function run(job: Job): Promise<{ operations: number; seen?: JobResult['seen'] }> {
+  switch (job.kind) {
+    case 'transfers': {
+      const share = Math.ceil((job.limit ?? Infinity) / job.concurrency);
+      const lanes = Array.from({ length: job.concurrency }, () => repeat(transferAtRandom, job.ms, share));
+      const done = await Promise.all(lanes);
+      return { operations: done.reduce((sum, each) => sum + each, 0) };
+    }
+    case 'empty':
+      return { operations: await repeat(() => contender.emptyTransaction(), job.ms, job.limit) };
+    case 'joined':
+      return { operations: await repeat(() => contender.joinedCalls!(callsAtOnce), job.ms, job.limit, callsAtOnce) };
+    case 'call': {
+      const operation = contender[job.operation] as (...args: readonly number[]) => Promise<unknown>;
+      const value = await operation(...job.args);
+      return { operations: 1, ...(Array.isArray(value) ? { seen: measure(value) } : {}) };
+    }
+  }
+}
+
+function measure(rows: readonly any[]): NonNullable<JobResult['seen']> {
+  let below = 0;
+  for (const row of rows) below += row.quantity ?? row.children?.length ?? 0;
+  return { rows: rows.length, below };
+}
+
+async function perform(job: Job): Promise<JobResult> {
+  if (job.kind === 'call') globalThis.gc?.();
+  const rss = process.memoryUsage.rss();
+  const cpu = process.cpuUsage();
+  const start = performance.now();
+  const { operations, seen } = await run(job);
+  const ms = performance.now() - start;
+  const { user, system } = process.cpuUsage(cpu);
+  const peakMiB = Math.max(0, process.resourceUsage().maxRSS / 1024 - rss / 1024 / 1024);
+  return { operations, ms, cpuMs: (user + system) / 1000, peakMiB, ...(seen === undefined ? {} : { seen }) };
+}
+
+function tell(message: BenchMessage): void {
+  process.send!(message);
+}
+
+process.on('message', (job: Job) => {
+  perform(job).then(
+    (result) => {
+      tell({ result });
+    },
+    (error: unknown) => {
+      tell({ failed: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+    },
+  );
+});
+process.on('disconnect', () => {
+  process.exit();
+});
+tell({ opened: Object.keys(contender) as (keyof BenchContender)[] });

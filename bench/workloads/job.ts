@@ -1,0 +1,32 @@
+import type { BenchContender } from '../contenders/contender.js';
+
+/** What a contender's process is told to do. */
+export type Job =
+  /** Transfers between random accounts, for a time or up to a number, so many at once. */
+  | { readonly kind: 'transfers'; readonly concurrency: number; readonly ms: number; readonly limit?: number }
+  /** Empty transactions, or joined calls, one after the other for a time or up to a number. */
+  | { readonly kind: 'empty' | 'joined'; readonly ms: number; readonly limit?: number }
+  /** One call, after a garbage collection. */
+  | { readonly kind: 'call'; readonly operation: Operation; readonly args: readonly number[] };
+
+export type Operation =
+  | 'insertFamilies'
+  | 'changeMeasurements'
+  | 'loadMeasurements'
+  | 'loadMeasurementsReadOnly'
+  | 'loadFamilies'
+  | 'findAccounts';
+
+export interface JobResult {
+  readonly operations: number;
+  readonly ms: number;
+  /** Time on the processor, of all threads of the contender's process. */
+  readonly cpuMs: number;
+  /** Peak of the resident set above where it was before, MiB. */
+  readonly peakMiB: number;
+  /** What the call gave, in numbers: rows, and what lies below them. */
+  readonly seen?: { readonly rows: number; readonly below: number };
+}
+
+export type BenchMessage =
+  { readonly opened: readonly (keyof BenchContender)[] } | { readonly result: JobResult } | { readonly failed: string };

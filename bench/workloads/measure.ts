@@ -1,0 +1,114 @@
+import type pg from 'pg';
+import { contenderNames, type Contender } from '../contenders/contenders.js';
+import type { Measured } from '../report/results.js';
+import { spreadOf } from '../report/series.js';
+import { CountingProxy } from '../wire/counting-proxy.js';
+import type { Job, JobResult } from './job.js';
+import { RunningContender } from './running-contender.js';
+import type { Workload } from './workload.js';
+
+export interface Pace {
+  readonly rounds: number;
+  /** For fixed work, whose rounds are long. */
+  readonly fixedRounds: number;
+  /** Of one round; milliseconds. */
+  readonly ms: number;
+}
+
+export interface Bench {
+  readonly url: string;
+  /** A connection that sets up and checks. */
+  readonly client: pg.Client;
+  readonly asked: readonly Contender[];
+  readonly pace: Pace;
+  readonly log: (line: string) => void;
+}
+
+/** Measures one workload: all contenders warm, then round by round in turn, each result checked. */
+export async function measureWorkload(workload: Workload, bench: Bench): Promise<Measured[]> {
+  const { client, pace, log } = bench;
+  await workload.prepare?.(client);
+  await using proxy =
+    workload.delay === undefined ? undefined : await CountingProxy.start(bench.url, { delay: workload.delay });
+  const running: RunningContender[] = [];
+  try {
+    for (const name of contenderNames.filter((each) => bench.asked.includes(each))) {
+      const contender = await RunningContender.start(name, proxy?.url ?? bench.url);
+      running.push(contender);
+      if (!contender.offers.has(workload.needs)) {
+        await running.pop()![Symbol.asyncDispose]();
+        continue;
+      }
+      await contender.run(workload.warmUp);
+      await workload.prepare?.(client);
+    }
+    const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
+    const rounds = workload.fixed ? pace.fixedRounds : pace.rounds;
+    for (let round = 0; round < rounds; round++) {
+      for (const [contender, its] of results) {
+        const result = await contender.run(workload.job(pace.ms));
+        await workload.check?.(client, result);
+        its.push(result);
+      }
+    }
+    const measured: Measured[] = [];
+    for (const [contender, its] of results) measured.push(await summarize(workload, contender, its, bench));
+    for (const { contender, figure } of measured) {
+      log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
+    }
+    return measured;
+  } finally {
+    for (const contender of running) await contender[Symbol.asyncDispose]();
+  }
+}
+
+async function summarize(
+  workload: Workload,
+  contender: RunningContender,
+  results: readonly JobResult[],
+  bench: Bench,
+): Promise<Measured> {
+  const figures = results.map(({ operations, ms }) => (workload.unit === 'ms' ? ms : (operations / ms) * 1_000));
+  const operations = results.reduce((sum, result) => sum + result.operations, 0);
+  return {
+    workload: workload.id,
+    title: workload.title,
+    unit: workload.unit,
+    contender: contender.name,
+    figure: spreadOf(figures),
+    cpuMs: results.reduce((sum, result) => sum + result.cpuMs, 0) / operations,
+    peakMiB: Math.max(...results.map(({ peakMiB }) => peakMiB)),
+    wire: await count(workload, contender.name, bench),
+  };
+}
+
+/** What goes over the wire for one operation, seen behind a proxy of its own. */
+async function count(
+  workload: Workload,
+  name: Contender,
+  { url, client }: Bench,
+): Promise<NonNullable<Measured['wire']>> {
+  await using proxy = await CountingProxy.start(url);
+  await using contender = await RunningContender.start(name, proxy.url, 1);
+  const once = sample(workload.job(10_000));
+  await workload.prepare?.(client);
+  if (once.kind !== 'call') await contender.run(once);
+  await workload.prepare?.(client);
+  proxy.takeCounts();
+  const { operations } = await contender.run(once);
+  const { statements, roundTrips } = proxy.takeCounts();
+  await workload.prepare?.(client);
+  return { statements: statements / operations, roundTrips: roundTrips / operations };
+}
+
+function sample(job: Job): Job {
+  switch (job.kind) {
+    case 'transfers':
+      return { ...job, concurrency: 1, limit: 20 };
+    case 'empty':
+    case 'joined':
+      return { ...job, limit: 200 };
+    case 'call':
+      return job;
+  }
+}

@@ -1,0 +1,41 @@
+import pg from 'pg';
+import { openBank } from '../bank/bank-schema.js';
+import { contenderNames } from '../contenders/contenders.js';
+import { startBenchDatabase } from '../postgres.js';
+import type { Measured, Results } from '../report/results.js';
+import { machine, versions } from '../report/surroundings.js';
+import { writeReport } from '../report/write-report.js';
+import { measureWorkload, type Bench, type Pace } from './measure.js';
+import { workloads } from './workload.js';
+
+const full: Pace = { rounds: 5, fixedRounds: 3, ms: 1_000 };
+const quick: Pace = { rounds: 3, fixedRounds: 2, ms: 300 };
+
+export interface WorkloadChoice {
+  readonly groups: readonly string[];
+  readonly only: readonly string[] | undefined;
+  readonly quick: boolean;
+}
+
+export async function workloadMode(choice: WorkloadChoice): Promise<void> {
+  const asked = contenderNames.filter((name) => choice.only?.includes(name) ?? true);
+  const chosen = workloads.filter(({ group }) => choice.groups.length === 0 || choice.groups.includes(group));
+  await using database = await startBenchDatabase();
+  const client = new pg.Client({ connectionString: database.url });
+  await client.connect();
+  await openBank(client);
+  const pace = choice.quick ? quick : full;
+  const bench: Bench = { url: database.url, client, asked, pace, log: console.log };
+  const measured: Measured[] = [];
+  for (const workload of chosen) measured.push(...(await measureWorkload(workload, bench)));
+  await client.end();
+  const results: Results = {
+    machine: machine(),
+    node: process.version,
+    server: database.server,
+    versions: versions(),
+    rounds: pace.rounds,
+    measured,
+  };
+  await writeReport(results);
+}
