@@ -16,6 +16,7 @@ import type { WireProxy } from '../support/wire-proxy.js';
 export interface TransactionFixture extends AsyncDisposable {
   readonly database: TestDatabase;
   readonly proxy: WireProxy;
+  readonly dataSource: DataSource;
   readonly source: Database;
   readonly transactions: TransactionManager;
   readonly warnings: Warning[];
@@ -33,6 +34,8 @@ export interface FixtureOptions {
   readonly options?: Partial<DatabaseOptions>;
   readonly rootDefaults?: TransactionOptions;
   readonly schema?: string;
+  /** Settings of the driver's pool. */
+  readonly extra?: object;
 }
 
 const NOTE = 'CREATE TABLE note (value text PRIMARY KEY)';
@@ -43,6 +46,7 @@ export async function transactionFixture(given: FixtureOptions = {}): Promise<Tr
   const dataSource = new DataSource({
     ...proxy.typeorm,
     entities: [],
+    ...(given.extra === undefined ? {} : { extra: given.extra }),
     ...(given.poolSize === undefined ? {} : { poolSize: given.poolSize }),
   });
   await dataSource.initialize();
@@ -69,6 +73,7 @@ export async function transactionFixture(given: FixtureOptions = {}): Promise<Tr
   return {
     database,
     proxy,
+    dataSource,
     source,
     transactions,
     warnings,
