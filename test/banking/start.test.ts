@@ -8,6 +8,9 @@ import { BankUnderTest } from './bank-under-test.js';
 
 const run = promisify(execFile);
 
+/** Each test starts whole processes, which compile the bank anew. */
+const TIMEOUT_MS = 120_000;
+
 /** A program of the bank in a process of its own, and what it has said. */
 class Program implements AsyncDisposable {
   output = '';
@@ -87,7 +90,7 @@ describe('npm start', () => {
     ]);
     expect(await bank.stop()).toBe(0);
     await database.untilNoConnection();
-  });
+  }, TIMEOUT_MS);
 
   it('may be done twice at once, and again', async () => {
     await using one = Program.start('main', env);
@@ -101,7 +104,7 @@ describe('npm start', () => {
     await using again = Program.start('main', env);
     await again.url();
     expect(await database.query(count)).toEqual([{ migrations: 1, customers: 2, accounts: 3 }]);
-  });
+  }, TIMEOUT_MS);
 
   it('says so when its PORT is taken', async () => {
     const taken = await listenOn(0);
@@ -112,13 +115,13 @@ describe('npm start', () => {
     );
     taken.server.close();
     await database.untilNoConnection();
-  });
+  }, TIMEOUT_MS);
 
   it('says so when its PORT is none', async () => {
     await using bank = Program.start('main', { ...env, PORT: 'http' });
     expect(await bank.ended).toBe(1);
     expect(bank.errors).toBe("PORT must be a number from 0 to 65535, not 'http'.\n");
-  });
+  }, TIMEOUT_MS);
 
   it('takes the next free port without one', async () => {
     // Whoever has 3000, us or somebody else: it is taken.
@@ -128,7 +131,7 @@ describe('npm start', () => {
     expect(port).toBeGreaterThan(3000);
     expect(port).toBeLessThan(3100);
     taken?.server.close();
-  });
+  }, TIMEOUT_MS);
 
   it.each<NodeJS.Signals>(['SIGTERM', 'SIGINT'])('answers what it has begun after a %s', async (signal) => {
     await using bank = Program.start('main', env);
@@ -154,7 +157,7 @@ describe('npm start', () => {
     expect(await bank.ended).toBe(0);
     expect(await database.query('select amount from transfers where reference is null')).toEqual([{ amount: '5' }]);
     await database.untilNoConnection();
-  });
+  }, TIMEOUT_MS);
 
   it('says so when the database cannot be reached', async () => {
     const free = await listenOn(0);
@@ -163,7 +166,7 @@ describe('npm start', () => {
     await using bank = Program.start('main', { ...env, DATABASE_URL: `postgres://nobody@127.0.0.1:${free.port}/none` });
     expect(await bank.ended).toBe(1);
     expect(bank.errors).toMatch('ECONNREFUSED');
-  });
+  }, TIMEOUT_MS);
 });
 
 it.each(['-1', '65536', '3000.5', ' '])('takes %j for no PORT', (port) => {
@@ -186,7 +189,7 @@ describe('npm run demo', () => {
     expect(await demo.ended).toBe(0);
     for (const line of story) expect(demo.output).toContain(line);
     expect(demo.errors).toBe('');
-  });
+  }, TIMEOUT_MS);
 
   it('plays it against a bank that runs, as often as one likes', async () => {
     await using bank = await BankUnderTest.open();
@@ -195,5 +198,5 @@ describe('npm run demo', () => {
       expect(await demo.ended).toBe(0);
       for (const line of story) expect(demo.output).toContain(line);
     }
-  });
+  }, TIMEOUT_MS);
 });

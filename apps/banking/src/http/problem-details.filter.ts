@@ -1,3 +1,4 @@
+import type { ServerResponse } from 'node:http';
 import { type ArgumentsHost, Catch, type ExceptionFilter, HttpException, Logger } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import { AccountChangedMeanwhile } from '../accounts/account-errors.js';
@@ -53,11 +54,11 @@ export class ProblemDetailsFilter implements ExceptionFilter {
   catch(error: unknown, host: ArgumentsHost): void {
     const problem = problemOf(error);
     if (problem.status >= 500) this.logger.error(error);
-    const response: unknown = host.switchToHttp().getResponse();
+    const response = host.switchToHttp().getResponse<ServerResponse | { raw: ServerResponse }>();
     const { httpAdapter } = this.adapterHost;
-    // Too late for an answer of ours; the connection ends instead of pretending to be complete.
     if (httpAdapter.isHeadersSent(response)) {
-      httpAdapter.end(response);
+      // Too late for an answer of ours. Cut off, the half that has been sent does not pass for a whole.
+      ('raw' in response ? response.raw : response).destroy();
       return;
     }
     httpAdapter.setHeader(response, 'Content-Type', PROBLEM_JSON);
