@@ -2,6 +2,7 @@ import type { Statement, StatementResult } from '../database/statement.js';
 import { KeyOfInsert } from './change-set.js';
 import type { DeleteStep, FlushPlan, FlushStep } from './flush-plan.js';
 import type { BoundStatement } from './sql/bound-statement.js';
+import { chainFrom, chainedInserts } from './sql/chained-inserts.js';
 import { deleteStatement, lockStatement } from './sql/delete.js';
 import { detachStatement } from './sql/detach.js';
 import { insertStatements } from './sql/insert.js';
@@ -49,6 +50,12 @@ export class FlushExecutor {
     while (!this.isDone) {
       const step = this.#steps[this.#at]!;
       if (batch.length > 0 && (!this.#options.batching || !isReady(step))) break;
+      const chain = this.#options.batching ? chainFrom(this.#steps, this.#at) : null;
+      if (chain !== null) {
+        batch.push(chainedInserts(chain));
+        this.#at += chain.length;
+        continue;
+      }
       batch.push(...this.#bind(step));
       this.#at++;
     }

@@ -47,7 +47,8 @@ export class CompiledColumn implements ColumnMapping {
     this.name = metadata.databaseName;
     this.sql = dataSource.driver.escape(metadata.databaseName);
     this.path = metadata.propertyPath;
-    this.isProperty = !metadata.isVirtual;
+    // A key column may be declared on the relation's own property, which then holds the object.
+    this.isProperty = !metadata.isVirtual && metadata.relationMetadata?.propertyPath !== metadata.propertyPath;
     this.role = roleOf(metadata);
     this.isKey = metadata.isPrimary;
     this.nullable = metadata.isNullable;
