@@ -38,7 +38,9 @@ describe('two outer transactions on a pool of two that each want REQUIRES_NEW', 
     const error = refused[0]?.reason as { holders: { label: string; waiting: boolean; lastStatement: string }[] };
     expect(error).toMatchObject({ ...EXHAUSTED, message: expect.stringMatching(/pool of 2.*itself waits/) as string });
     expect(error.holders.map(({ label }) => label).sort()).toEqual(['Outer0.run', 'Outer1.run']);
-    expect(error.holders.every(({ waiting, lastStatement }) => waiting && lastStatement.startsWith('INSERT'))).toBe(true);
+    expect(error.holders.every(({ waiting, lastStatement }) => waiting && lastStatement.startsWith('INSERT'))).toBe(
+      true,
+    );
     expect(await fixture.notes()).toHaveLength(2);
   });
 
@@ -139,7 +141,9 @@ test('acquireTimeout refuses with the same picture', async () => {
   await holder;
   expect(error).toMatchObject({
     ...EXHAUSTED,
-    message: expect.stringMatching(/Orders\.place got no connection.*100 ms(.|\n)*Report\.build, for \d+ ms: INSERT/) as string,
+    message: expect.stringMatching(
+      /Orders\.place got no connection.*100 ms(.|\n)*Report\.build, for \d+ ms: INSERT/,
+    ) as string,
     holders: [{ label: 'Report.build', waiting: false }],
   });
 });

@@ -227,7 +227,9 @@ describe('work that is not awaited', () => {
     );
     expect(error).toMatchObject({
       code: 'UOW_UNAWAITED_WORK',
-      message: expect.stringMatching(/Orders\.place.*structured-concurrency\.test\.ts|Orders\.place.*transaction-fixture\.ts/) as string,
+      message: expect.stringMatching(
+        /Orders\.place.*structured-concurrency\.test\.ts|Orders\.place.*transaction-fixture\.ts/,
+      ) as string,
     });
     expect(await fixture.notes()).toEqual([]);
   });

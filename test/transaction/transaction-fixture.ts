@@ -34,6 +34,8 @@ export interface FixtureOptions {
   readonly options?: Partial<DatabaseOptions>;
   readonly rootDefaults?: TransactionOptions;
   readonly schema?: string;
+  /** Made already, on a server of the test's own. */
+  readonly database?: TestDatabase;
   /** Settings of the driver's pool. */
   readonly extra?: object;
 }
@@ -41,7 +43,9 @@ export interface FixtureOptions {
 const NOTE = 'CREATE TABLE note (value text PRIMARY KEY)';
 
 export async function transactionFixture(given: FixtureOptions = {}): Promise<TransactionFixture> {
-  const database = await createTestDatabase({ schema: `${NOTE}; ${given.schema ?? ''}` });
+  const schema = `${NOTE}; ${given.schema ?? ''}`;
+  const database = given.database ?? (await createTestDatabase({ schema }));
+  if (given.database !== undefined) await database.query(schema);
   const proxy = await startWireProxy(database);
   const dataSource = new DataSource({
     ...proxy.typeorm,
@@ -60,7 +64,7 @@ export async function transactionFixture(given: FixtureOptions = {}): Promise<Tr
   const close = async (): Promise<void> => {
     await dataSource.destroy();
     await proxy.close();
-    await database.drop();
+    if (given.database === undefined) await database.drop();
   };
   const sql = async (text: string, values?: readonly unknown[]): Promise<StatementResult['rows']> => {
     const transaction = ambientTransaction(source);

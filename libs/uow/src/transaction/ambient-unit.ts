@@ -21,7 +21,9 @@ export interface UnitOwner {
  * an empty cell: code that still carries it finds no context there.
  */
 export class AmbientUnit implements Frame {
-  #contexts: Map<Database, TransactionContext> | null = null;
+  /** The context that was used first; few units have more. */
+  #first: TransactionContext | null = null;
+  #others: Map<Database, TransactionContext> | null = null;
   #closed = false;
 
   constructor(
@@ -40,11 +42,14 @@ export class AmbientUnit implements Frame {
 
   /** The contexts that were used so far. */
   get contexts(): Iterable<TransactionContext> {
-    return this.#contexts?.values() ?? [];
+    if (this.#first === null) return [];
+    return this.#others === null ? [this.#first] : [this.#first, ...this.#others.values()];
   }
 
   contextOf(database: Database): TransactionContext | null {
-    const known = this.#contexts?.get(database);
+    const first = this.#first;
+    if (first?.database === database) return first;
+    const known = this.#others?.get(database);
     if (known !== undefined) return known;
     if (this.#closed || !this.owner.owns(database)) return null;
     // A REQUIRES_NEW on one data source leaves the contexts of the others as they are.
@@ -52,7 +57,8 @@ export class AmbientUnit implements Frame {
       return null;
     }
     const made = new TransactionContext(database, this.owner, this.label, this.suspended);
-    (this.#contexts ??= new Map()).set(database, made);
+    if (first === null) this.#first = made;
+    else (this.#others ??= new Map()).set(database, made);
     return made;
   }
 
@@ -82,15 +88,25 @@ export class AmbientUnit implements Frame {
 
   /** Ends the unit: what is open is rolled back, sessions are closed. Idempotent. */
   async close(): Promise<void> {
-    if (this.#closed) return;
-    this.#closed = true;
-    const contexts = this.#contexts;
-    this.#contexts = null;
-    if (contexts === null) return;
-    const failures: unknown[] = [];
-    for (const context of contexts.values()) {
-      await context.close().catch((error: unknown) => failures.push(error));
-    }
-    if (failures.length > 0) throw failures[0];
+    await this.closing();
   }
+
+  /** As `close()`, without a promise where there is nothing to wait for. */
+  closing(): Promise<void> | undefined {
+    if (this.#closed) return undefined;
+    this.#closed = true;
+    const first = this.#first;
+    const others = this.#others;
+    this.#first = null;
+    this.#others = null;
+    if (first === null) return undefined;
+    return others === null ? first.closing() : closeAll([first, ...others.values()]);
+  }
+}
+
+/** Closes each, whatever becomes of the others; the first failure is thrown. */
+async function closeAll(contexts: readonly TransactionContext[]): Promise<void> {
+  const failures: unknown[] = [];
+  for (const context of contexts) await context.close().catch((error: unknown) => failures.push(error));
+  if (failures.length > 0) throw failures[0];
 }

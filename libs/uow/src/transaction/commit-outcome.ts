@@ -26,8 +26,10 @@ const MARK =
 
 export type CommitVerdict = 'committed' | 'aborted' | 'unknown';
 
-const ATTEMPTS = 20;
-const PAUSE = 100;
+/** Milliseconds between looks, doubled each time; a restarting server is waited for some ten seconds. */
+const FIRST_PAUSE = 25;
+const LONGEST_PAUSE = 1_000;
+const PATIENCE = 10_000;
 /** Seconds by which two measures of the same span may differ. */
 const SLACK = 1;
 
@@ -72,7 +74,8 @@ export class CommitOutcome {
    */
   async find(): Promise<CommitVerdict> {
     let withoutMarker = false;
-    for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
+    const until = performance.now() + PATIENCE;
+    for (let pause = FIRST_PAUSE; performance.now() < until; pause = Math.min(pause * 2, LONGEST_PAUSE)) {
       try {
         const found = await this.#look();
         // A row that became visible between the two looks is seen by the next one.
@@ -83,7 +86,7 @@ export class CommitOutcome {
       } catch {
         // Not reachable yet: it may be restarting.
       }
-      await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      await new Promise((resolve) => setTimeout(resolve, pause));
     }
     return 'unknown';
   }

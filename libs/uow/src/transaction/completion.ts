@@ -150,6 +150,8 @@ async function runAfterwards(
   try {
     await unit.run(fn);
   } finally {
+    // A hook may have started transactions that it does not wait for (an event bus does).
+    await unit.settled();
     await unit.close();
   }
 }

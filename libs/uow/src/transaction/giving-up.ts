@@ -19,8 +19,8 @@ export class GivingUp {
   readonly #label: string;
   readonly #onGivenUp: (reason: Error, late: boolean) => void;
   readonly #deadline: Deadline;
-  readonly #inner = new Set<GivingUp>();
-  readonly #undo: (() => void)[] = [];
+  #inner: Set<GivingUp> | null = null;
+  #undo: (() => void)[] | null = null;
   #reason: Error | null = null;
   #late: Error | null = null;
   #controller: AbortController | null = null;
@@ -70,7 +70,7 @@ export class GivingUp {
     this.#reason = reason;
     this.#onGivenUp(reason, false);
     this.#controller?.abort(reason);
-    for (const one of this.#inner) one.giveUp(reason, 'wish');
+    for (const one of this.#inner ?? []) one.giveUp(reason, 'wish');
   }
 
   /**
@@ -97,15 +97,16 @@ export class GivingUp {
     const undo = (): void => {
       signal.removeEventListener('abort', onAbort);
     };
-    this.#undo.push(undo);
+    (this.#undo ??= []).push(undo);
     return undo;
   }
 
   /** Is given up with the outer one, and has no more time than that. */
   inherit(outer: GivingUp): void {
     this.#controller ??= new AbortController();
-    outer.#inner.add(this);
-    this.#undo.push(() => outer.#inner.delete(this));
+    const beside = (outer.#inner ??= new Set());
+    beside.add(this);
+    (this.#undo ??= []).push(() => beside.delete(this));
     const { first } = outer.#deadline;
     if (first !== undefined) this.limit(first);
     if (outer.#reason !== null) this.giveUp(outer.#reason, 'wish');
@@ -123,7 +124,7 @@ export class GivingUp {
   stop(): void {
     this.#phase = 'over';
     this.#deadline.stop();
-    for (const undo of this.#undo.splice(0)) undo();
+    for (const undo of this.#undo?.splice(0) ?? []) undo();
   }
 
   /** The server ended the connection: where that was for the deadline, the transaction is given up for it. */

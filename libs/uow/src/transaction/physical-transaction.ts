@@ -328,6 +328,10 @@ export class PhysicalTransaction implements ConnectionHolder {
   #translated(error: unknown, statements: readonly Statement[]): unknown {
     const reason = this.#givingUp.behind(error);
     if (reason !== null) return reason;
+    if (error instanceof BatchFailure && error.connectionLost) {
+      // COMMIT was not sent: whatever the server had of it is rolled back.
+      return this.database.connectionLost(error.driverError, true);
+    }
     const translated = this.database.translate(error, statements);
     if (error instanceof BatchFailure) this.substituteFailure(error.driverError, translated);
     return translated;

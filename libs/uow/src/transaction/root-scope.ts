@@ -3,7 +3,7 @@ import { currentFrame } from './ambient.js';
 import type { UnitOwner } from './ambient-unit.js';
 import { afterCommitError, commitTransaction, rollbackTransaction } from './completion.js';
 import { PhysicalTransaction } from './physical-transaction.js';
-import { Place } from './place.js';
+import type { Place } from './place.js';
 import { mayRetry, pauseBefore, pausing } from './retry-policy.js';
 import { runBody } from './scope-body.js';
 import type { BodyEnd } from './scope-body.js';
@@ -19,9 +19,9 @@ export async function runRoot<T>(
   outer: TransactionScope | null,
   definition: TransactionDefinition,
   fn: () => T | Promise<T>,
+  place: Place,
 ): Promise<T> {
   const { retry, timeout, signal } = definition;
-  const place = new Place(definition.label);
   const expiresAt = timeout === undefined ? Infinity : performance.now() + timeout;
   for (let attempt = 1; ; attempt += 1) {
     try {

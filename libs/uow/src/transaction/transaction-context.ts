@@ -21,16 +21,15 @@ import type { TransactionObserver, TransactionSynchronization } from './transact
  * REQUIRES_NEW, a session opened by hand. Root scopes of one context run one after the other.
  */
 export class TransactionContext {
-  /** What other rooms keep here for its lifetime; the session room keeps its session. */
-  readonly attachments = new Map<symbol, unknown>();
   /** Who takes part in the transactions of this context. */
   synchronization: TransactionSynchronization | null = null;
   #transaction: PhysicalTransaction | null = null;
   #rootRunning: Place | null = null;
-  readonly #rootsWaiting: { readonly place: Place; readonly go: () => void }[] = [];
-  readonly #closers: (() => void | Promise<void>)[] = [];
+  #attachments: Map<symbol, unknown> | null = null;
+  #rootsWaiting: { readonly place: Place; readonly go: () => void }[] | null = null;
+  #closers: (() => void | Promise<void>)[] | null = null;
   #closed = false;
-  #idle: (() => void)[] = [];
+  #idle: (() => void)[] | null = null;
 
   constructor(
     readonly database: Database,
@@ -41,6 +40,11 @@ export class TransactionContext {
     /** The suspended context around it, if any. */
     readonly outer: TransactionContext | null = null,
   ) {}
+
+  /** What other rooms keep here for its lifetime; the session room keeps its session. */
+  get attachments(): Map<symbol, unknown> {
+    return (this.#attachments ??= new Map());
+  }
 
   /** Who is told, awaited, of the physical transactions of the data source. */
   get observer(): TransactionObserver | null {
@@ -58,7 +62,7 @@ export class TransactionContext {
 
   /** True while a root scope runs or waits here. */
   get busy(): boolean {
-    return this.#rootRunning !== null || this.#rootsWaiting.length > 0;
+    return this.#rootRunning !== null || (this.#rootsWaiting?.length ?? 0) > 0;
   }
 
   /** The declared scope of the running code, where it is one of this context. */
@@ -125,6 +129,7 @@ export class TransactionContext {
       this.#rootRunning = place;
       return undefined;
     }
+    const rootsWaiting = (this.#rootsWaiting ??= []);
     return new Promise((resolve, reject) => {
       let timer: NodeJS.Timeout | undefined;
       const stopWaiting = (): void => {
@@ -140,13 +145,13 @@ export class TransactionContext {
       };
       const refuse = (error: Error): void => {
         stopWaiting();
-        this.#rootsWaiting.splice(this.#rootsWaiting.indexOf(waiting), 1);
+        rootsWaiting.splice(rootsWaiting.indexOf(waiting), 1);
         reject(error);
       };
       const onAbort = (): void => {
         refuse(signal?.reason as Error);
       };
-      this.#rootsWaiting.push(waiting);
+      rootsWaiting.push(waiting);
       if (signal?.aborted === true) {
         onAbort();
         return;
@@ -177,23 +182,22 @@ export class TransactionContext {
 
   /** The root scope has ended; the next one may begin. */
   leaveRoot(): void {
-    const next = this.#rootsWaiting.shift();
+    const next = this.#rootsWaiting?.shift();
     this.#rootRunning = next?.place ?? null;
     if (next !== undefined) {
       next.go();
       return;
     }
     const idle = this.#idle;
-    if (idle.length > 0) {
-      this.#idle = [];
-      for (const one of idle) one();
-    }
+    if (idle === null) return;
+    this.#idle = null;
+    for (const one of idle) one();
   }
 
   /** Resolves when no root scope runs here. */
   settled(): Promise<void> | undefined {
     if (!this.busy) return undefined;
-    return new Promise((resolve) => this.#idle.push(resolve));
+    return new Promise((resolve) => (this.#idle ??= []).push(resolve));
   }
 
   /** The error for a transaction whose signal was aborted. */
@@ -224,19 +228,34 @@ export class TransactionContext {
 
   /** Has `fn` called when the context ends. */
   onClose(fn: () => void | Promise<void>): void {
-    this.#closers.push(fn);
+    (this.#closers ??= []).push(fn);
   }
 
   /** Ends the context: an open transaction is rolled back, the session closed. Idempotent. */
   async close(): Promise<void> {
-    if (this.#closed) return;
+    await this.closing();
+  }
+
+  /** As `close()`, without a promise where there is nothing to wait for. */
+  closing(): Promise<void> | undefined {
+    if (this.#closed) return undefined;
     this.#closed = true;
+    if (this.#transaction !== null || this.#closers !== null) return this.#closeOpen();
+    this.#forget();
+    return undefined;
+  }
+
+  async #closeOpen(): Promise<void> {
     try {
       if (this.#transaction !== null) await this.owner.rollBack(this.#transaction);
     } finally {
-      for (const closer of this.#closers.splice(0)) await closer();
-      this.attachments.clear();
-      this.synchronization = null;
+      for (const closer of this.#closers?.splice(0) ?? []) await closer();
+      this.#forget();
     }
+  }
+
+  #forget(): void {
+    this.#attachments?.clear();
+    this.synchronization = null;
   }
 }

@@ -17,13 +17,16 @@ const ORDER: readonly HookName[] = [
   'afterCompletion',
 ];
 
+/** What most transactions have of each kind. */
+const NONE: readonly never[] = Object.freeze([]);
+
 /** The hooks of one transaction, run in the order of their registration, each awaited. */
 export class TransactionHooks {
-  readonly beforeCommit: Hook[] = [];
-  readonly beforeCompletion: Hook[] = [];
-  readonly afterCommit: Hook[] = [];
-  readonly afterRollback: Hook[] = [];
-  readonly afterCompletion: Hook<[CompletionStatus]>[] = [];
+  beforeCommit: readonly Hook[] = NONE;
+  beforeCompletion: readonly Hook[] = NONE;
+  afterCommit: readonly Hook[] = NONE;
+  afterRollback: readonly Hook[] = NONE;
+  afterCompletion: readonly Hook<[CompletionStatus]>[] = NONE;
   /** Position in the order of what has begun to run last. */
   #reached = -1;
 
@@ -37,6 +40,7 @@ export class TransactionHooks {
         `${name}() was called when the ${name} hooks had run already (now: ${ORDER[this.#reached] ?? ''}). Register it earlier in the transaction.`,
       );
     }
+    if (this[name] === NONE) this[name] = [];
     (this[name] as Hook<never[]>[]).push(fn);
   }
 

@@ -113,21 +113,28 @@ export class TransactionManager implements UnitOwner {
       );
     }
     const definition = defineTransaction(options, fn.name === '' ? 'TransactionManager.run()' : fn.name);
-    return this.execute(this.database(options.dataSource), definition, fn);
+    // Where a function is run says more than what it is called.
+    return this.execute(this.database(options.dataSource), definition, fn, new Place(definition.label));
   }
 
-  /** The engine behind `run` and the decorator: a definition that has been made already. */
-  async execute<T>(database: Database, definition: TransactionDefinition, fn: () => T | Promise<T>): Promise<T> {
+  /**
+   * The engine behind `run` and the decorator: a definition that has been made already.
+   * @param place a method is named by its class; capturing a stack at each call of one would cost more than the call
+   */
+  async execute<T>(
+    database: Database,
+    definition: TransactionDefinition,
+    fn: () => T | Promise<T>,
+    place = new Place(definition.label, false),
+  ): Promise<T> {
     const frame = ambientFrame(database);
-    if (frame === null) return this.#inOwnUnit(database, definition, fn);
+    if (frame === null) return this.#inOwnUnit(database, definition, fn, place);
     const context = frame.contextOf(database) as TransactionContext;
     const scope = frame.scope ?? null;
     if (scope === null || frame.completing === true) {
-      const place = new Place(definition.label, false);
       if (scope === null) context.assertOpen(place.toString());
       return this.#participate(context, scope, frame, definition, fn, place);
     }
-    const place = new Place(definition.label);
     scope.enter(place);
     try {
       return await this.#participate(context, scope, frame, definition, fn, place);
@@ -140,16 +147,18 @@ export class TransactionManager implements UnitOwner {
     database: Database,
     definition: TransactionDefinition,
     fn: () => T | Promise<T>,
+    place: Place,
     suspended: TransactionContext | null = null,
   ): Promise<T> {
     const unit = new AmbientUnit(this, currentFrame() ?? null, definition.label, suspended);
     try {
       return await unit.run(() => {
         const context = unit.contextOf(database) as TransactionContext;
-        return this.#participate(context, null, unit, definition, fn, new Place(definition.label, false));
+        return this.#participate(context, null, unit, definition, fn, place);
       });
     } finally {
-      await unit.close();
+      const closing = unit.closing();
+      if (closing !== undefined) await closing;
     }
   }
 
@@ -174,7 +183,7 @@ export class TransactionManager implements UnitOwner {
       case 'begin':
         // It does not wait for a root scope that runs beside it; the others do.
         if (definition.propagation === 'REQUIRES_NEW' && context.busy) {
-          return this.#inOwnUnit(context.database, definition, fn);
+          return this.#inOwnUnit(context.database, definition, fn, place);
         }
         return runRoot(
           this,
@@ -182,6 +191,7 @@ export class TransactionManager implements UnitOwner {
           scope,
           withDefaults(definition, this.#rootDefaults.get(context.database), context.database.options.isolation),
           fn,
+          place,
         );
       case 'join':
         return runJoined(around(), definition, fn);
@@ -189,7 +199,7 @@ export class TransactionManager implements UnitOwner {
         return runNested(around(), definition, fn, place);
       case 'suspendAndBegin':
       case 'suspendAndGoWithout':
-        return this.#inOwnUnit(context.database, definition, fn, context);
+        return this.#inOwnUnit(context.database, definition, fn, place, context);
       case 'goWithout':
         return this.#goWithout(context, scope, definition, fn);
     }

@@ -267,9 +267,14 @@ export class TransactionWire {
     if (!this.#wrote) return this.send(payload);
     const connection = (this.#connection ??= await this.#host.acquire());
     const { statement, marker } = commitMarker(connection.identity);
-    const results = await this.send([...payload, statement], { readId: true });
-    this.#outcome?.markedBy(marker);
-    return results.slice(0, payload.length);
+    try {
+      const results = await this.send([...payload, statement], { readId: true });
+      this.#outcome?.markedBy(marker);
+      return results.slice(0, payload.length);
+    } catch (error) {
+      const failed = error instanceof BatchFailure && error.index === payload.length ? error.driverError : null;
+      throw (failed === null ? null : statement.explain?.(failed)) ?? error;
+    }
   }
 
   /**
