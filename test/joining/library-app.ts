@@ -138,7 +138,7 @@ export class LibraryApp implements AsyncDisposable {
     })
     class AppModule {}
     const context = await NestFactory.createApplicationContext(AppModule, {
-      logger: ['error', 'warn'],
+      logger: false,
     });
     return new LibraryApp(context, database, proxy);
   }

@@ -21,12 +21,10 @@ const WRITES: Record<string, (name: string) => Promise<unknown>> = {
   'repository.upsert': (name) => app.dataSource.getRepository(Author).upsert({ name }, ['name']),
   'manager.save': (name) => app.dataSource.manager.save(Author, { name }),
   'manager.insert': (name) => app.dataSource.manager.insert(Author, { name }),
-  'manager.query': (name) =>
-    app.dataSource.manager.query('INSERT INTO author (name) VALUES ($1)', [name]),
+  'manager.query': (name) => app.dataSource.manager.query('INSERT INTO author (name) VALUES ($1)', [name]),
   'manager.createQueryBuilder': (name) =>
     app.dataSource.manager.createQueryBuilder().insert().into(Author).values({ name }).execute(),
-  'dataSource.query': (name) =>
-    app.dataSource.query('INSERT INTO author (name) VALUES ($1)', [name]),
+  'dataSource.query': (name) => app.dataSource.query('INSERT INTO author (name) VALUES ($1)', [name]),
   'dataSource.createQueryBuilder': (name) =>
     app.dataSource.createQueryBuilder().insert().into(Author).values({ name }).execute(),
   'dataSource.transaction': (name) =>
@@ -76,10 +74,7 @@ describe('inside a declared transaction', () => {
       }),
     );
     expect(seen.transcripts).toHaveLength(1);
-    expect(seen.sql.filter((sql) => /^(BEGIN|START|COMMIT|ROLLBACK)\b/.test(sql))).toEqual([
-      'BEGIN',
-      'COMMIT',
-    ]);
+    expect(seen.sql.filter((sql) => /^(BEGIN|START|COMMIT|ROLLBACK)\b/.test(sql))).toEqual(['BEGIN', 'COMMIT']);
   });
 
   test('what a subscriber writes with the manager of its event is part of it', async () => {
@@ -104,10 +99,7 @@ describe('inside a declared transaction', () => {
     await app.work.undone(async () => {
       const author = await app.dataSource.getRepository(Author).save({ name: 'Ada' });
       const books = app.dataSource.getRepository(Book);
-      await app.dataSource.query('INSERT INTO book (title, "authorId") VALUES ($1, $2)', [
-        'Notes',
-        author.id,
-      ]);
+      await app.dataSource.query('INSERT INTO book (title, "authorId") VALUES ($1, $2)', ['Notes', author.id]);
       const book = await books.findOneByOrFail({ title: 'Notes' });
       expect(await book.author).toMatchObject({ name: 'Ada' });
     });
@@ -115,10 +107,7 @@ describe('inside a declared transaction', () => {
 
   test('an entity that it loaded can load its lazy relation after it', async () => {
     const author = await app.dataSource.getRepository(Author).save({ name: 'Ada' });
-    await app.dataSource.query('INSERT INTO book (title, "authorId") VALUES ($1, $2)', [
-      'Notes',
-      author.id,
-    ]);
+    await app.dataSource.query('INSERT INTO book (title, "authorId") VALUES ($1, $2)', ['Notes', author.id]);
     const loaded = await app.work.inTransaction(() =>
       app.dataSource.getRepository(Author).findOneByOrFail({ name: 'Ada' }),
     );
@@ -190,10 +179,7 @@ describe('inside a declared transaction', () => {
   test('streams rows on its own connection', async () => {
     await app.work.inTransaction(async () => {
       await app.dataSource.getRepository(Author).insert([{ name: 'Ada' }, { name: 'Grace' }]);
-      const stream = await app.dataSource
-        .createQueryBuilder(Author, 'author')
-        .orderBy('author.name')
-        .stream();
+      const stream = await app.dataSource.createQueryBuilder(Author, 'author').orderBy('author.name').stream();
       const names: string[] = [];
       for await (const row of stream) names.push((row as { author_name: string }).author_name);
       expect(names).toEqual(['Ada', 'Grace']);
@@ -223,7 +209,7 @@ describe('inside a declared transaction', () => {
 
   test('the way out is found through a repository too', async () => {
     await app.work.undone(async () => {
-      const runner = app.dataSource.getRepository(Author).manager.connection.createQueryRunner();
+      const runner = app.dataSource.getRepository(Author).manager.dataSource.createQueryRunner();
       await runner.manager.save(Author, { name: 'Ada' });
       await runner.release();
     });
@@ -238,9 +224,7 @@ describe('outside every transaction', () => {
   });
 
   test('NOT_SUPPORTED lets TypeORM work on its own', async () => {
-    await app.work.undone(() =>
-      app.work.without(() => app.dataSource.getRepository(Author).save({ name: 'Ada' })),
-    );
+    await app.work.undone(() => app.work.without(() => app.dataSource.getRepository(Author).save({ name: 'Ada' })));
     expect(await app.authors()).toEqual(['Ada']);
   });
 

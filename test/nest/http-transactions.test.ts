@@ -79,8 +79,8 @@ describe.each([
     class AppModule {}
     app =
       adapter === undefined
-        ? await NestFactory.create(AppModule, { logger: ['error'] })
-        : await NestFactory.create(AppModule, adapter, { logger: ['error'] });
+        ? await NestFactory.create(AppModule, { logger: false })
+        : await NestFactory.create(AppModule, adapter, { logger: false });
     await app.listen(0, '127.0.0.1');
     url = await app.getUrl();
     await database.query('TRUNCATE note');

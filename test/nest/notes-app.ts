@@ -81,7 +81,7 @@ export class NotesDatabase implements AsyncDisposable {
   ): Promise<INestApplicationContext> {
     @Module({ imports: this.imports(options), providers: [Notes, ...providers] })
     class AppModule {}
-    return await NestFactory.createApplicationContext(AppModule, { logger: ['error'] });
+    return await NestFactory.createApplicationContext(AppModule, { logger: false });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

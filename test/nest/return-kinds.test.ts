@@ -83,7 +83,7 @@ class Streams {
   @Transactional()
   async throwsNoError(): Promise<void> {
     await this.notes.write('gone');
-    // eslint-disable-next-line @typescript-eslint/only-throw-error -- the point of the test
+
     throw 'just a text';
   }
 

@@ -1,4 +1,3 @@
-/* eslint-disable @typescript-eslint/require-await -- only the types of these methods matter */
 import { applyDecorators, Injectable } from '@nestjs/common';
 import { Transactional } from 'nestjs-uow';
 import { Observable, of } from 'rxjs';
@@ -84,7 +83,6 @@ class Compiles extends Loader<string> implements Repository<string> {
   @Transactional()
   static async staticMethod(): Promise<void> {}
 
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- JavaScript that came along
   @Transactional()
   anything(): any {
     return Promise.resolve(1);
@@ -141,7 +139,7 @@ export const refused = (): unknown => {
     // @ts-expect-error -- an accessor is no method
     @Transactional()
     get value(): string {
-      return 'a';
+      return this.constructor.name;
     }
 
     // @ts-expect-error -- an unknown propagation

@@ -43,12 +43,10 @@ function isClass(metatype: unknown): metatype is AnyClass {
   return typeof metatype === 'function' && typeof metatype.prototype === 'object' && metatype.prototype !== null;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- any method
 function isMessageHandlerOrTransactional(method: Function): boolean {
   return Reflect.hasMetadata(PATTERN_METADATA, method) || transactionalMethod(method) !== undefined;
 }
 
-// eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- any method
 function hasMethod(type: AnyClass, test: (method: Function) => boolean): boolean {
   for (
     let prototype = type.prototype as object | null;

@@ -45,7 +45,7 @@ export class HeldScope {
     return new Promise<void>((resolve, reject) => {
       this.#finish = { resolve, reject };
       if (this.#early === null) this.#onOpen?.();
-      else if (this.#early.failed) reject(this.#early.error as Error);
+      else if (this.#early.failed) reject(this.#early.error);
       else resolve();
     });
   }

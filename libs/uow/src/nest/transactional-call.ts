@@ -66,7 +66,7 @@ export function invokeTransactional(
     manager = applicationOf(self, declaration.label);
   } catch (error) {
     if (declaredKind !== 'promise') throw error;
-    return Promise.reject(error as Error);
+    return Promise.reject(error);
   }
   const call = (): unknown => original.apply(self, args);
   if (takeOpened(manager, wrapper)) return call();
@@ -97,45 +97,53 @@ const seenKinds = new WeakMap<TransactionalMethod, ResultKind>();
 
 /** Calls a method of which only the result tells of what kind it is. */
 function callAndSee(declaration: TransactionalMethod, database: Database, run: RunScope, call: () => unknown): unknown {
-  let seen: ResultKind | null = null;
-  let result: unknown;
-  let threw: { readonly error: unknown } | null = null;
+  const outcome: CallOutcome = { seen: null, result: undefined, threw: null };
   const held = new HeldScope(run, () => {
     try {
-      result = call();
+      outcome.result = call();
     } catch (error) {
-      threw ??= { error };
+      outcome.threw ??= { error };
       throw error;
     }
-    seen = resultKind(result);
-    seenKinds.set(declaration, seen);
-    if (seen === 'promise') return promised(() => result);
-    return seen === 'plain' && !declaration.byClass ? Promise.resolve(result) : undefined;
+    outcome.seen = resultKind(outcome.result);
+    seenKinds.set(declaration, outcome.seen);
+    if (outcome.seen === 'promise') return promised(() => outcome.result);
+    return outcome.seen === 'plain' && !declaration.byClass ? Promise.resolve(outcome.result) : undefined;
   });
-  const kind: ResultKind =
-    (seen as ResultKind | null) ?? seenKinds.get(declaration) ?? declaration.declaredKind ?? 'promise';
-  if (threw !== null && declaration.byClass) throw (threw as { readonly error: unknown }).error;
-  if (seen === 'plain' && declaration.byClass) {
+  if (outcome.threw !== null && declaration.byClass) throw outcome.threw.error;
+  if (outcome.seen === 'plain' && declaration.byClass) {
     held.succeed();
-    held.done.catch((error: unknown) => {
-      database.report({
-        code: 'UOW_WARN_UNOBSERVED_FAILURE',
-        message: `${declaration.label} returned no promise, so nobody hears that its transaction failed: ${String(error)}. Make it async.`,
-        error,
-      });
+    reportFailure(held, declaration, database);
+    return outcome.result;
+  }
+  const kind = outcome.seen ?? seenKinds.get(declaration) ?? declaration.declaredKind;
+  if (outcome.threw !== null || (kind !== 'observable' && kind !== 'iterable')) {
+    // A promise of its own: nobody else has heard of this one's failure.
+    return held.done.then((value) => value);
+  }
+  const pending = new PendingResult(held, declaration.label, database.options.warnAfter, database.report);
+  const first = (): HeldScope | null => pending.take();
+  if (kind === 'iterable') {
+    return transactionalIterable(run, () => outcome.result as AsyncIterable<unknown>, first);
+  }
+  const retries = declaration.options.retry !== undefined;
+  return transactionalObservable(run, () => outcome.result as Subscribable<unknown>, retries, first);
+}
+
+/** What a call came to, as far as it was made. */
+interface CallOutcome {
+  seen: ResultKind | null;
+  result: unknown;
+  threw: { readonly error: unknown } | null;
+}
+
+/** Nobody waits for the transaction of a method that returned a plain value. */
+function reportFailure(held: HeldScope, { label }: TransactionalMethod, { report }: Database): void {
+  held.done.catch((error: unknown) => {
+    report({
+      code: 'UOW_WARN_UNOBSERVED_FAILURE',
+      message: `${label} returned no promise, so nobody hears that its transaction failed: ${String(error)}. Make it async.`,
+      error,
     });
-    return result;
-  }
-  if (threw === null && (kind === 'observable' || kind === 'iterable')) {
-    const { report, options } = database;
-    const pending = new PendingResult(held, declaration.label, options.warnAfter, report);
-    const first = (): HeldScope | null => pending.take();
-    if (kind === 'iterable') {
-      return transactionalIterable(run, () => result as AsyncIterable<unknown>, first);
-    }
-    const retries = declaration.options.retry !== undefined;
-    return transactionalObservable(run, () => result as Subscribable<unknown>, retries, first);
-  }
-  // A promise of its own: nobody else has heard of this one's failure.
-  return held.done.then((value) => value);
+  });
 }

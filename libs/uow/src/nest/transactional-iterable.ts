@@ -14,11 +14,11 @@ export function transactionalIterable(
   run: RunScope,
   source: () => AsyncIterable<unknown>,
   first: () => HeldScope | null = () => null,
-): AsyncGenerator<unknown> {
-  const iterate = (): AsyncGenerator<unknown> => new TransactionalIteration(run, source, first);
+): AsyncGenerator {
+  const iterate = (): AsyncGenerator => new TransactionalIteration(run, source, first);
   // The object that an async generator returns is its own iterator.
-  let own: AsyncGenerator<unknown> | null = null;
-  const itself = (): AsyncGenerator<unknown> => (own ??= iterate());
+  let own: AsyncGenerator | null = null;
+  const itself = (): AsyncGenerator => (own ??= iterate());
   return {
     [Symbol.asyncIterator]: () => {
       if (own !== null) return iterate();
@@ -33,7 +33,7 @@ export function transactionalIterable(
   };
 }
 
-class TransactionalIteration implements AsyncGenerator<unknown> {
+class TransactionalIteration implements AsyncGenerator {
   readonly #run: RunScope;
   readonly #source: () => AsyncIterable<unknown>;
   readonly #first: () => HeldScope | null;

@@ -75,7 +75,8 @@ export function transactionalObservable(
           scope.succeed();
         },
       });
-      if (left) inner.unsubscribe();
+      // It may have gone while the source was being subscribed to.
+      if (subscriber.closed) inner.unsubscribe();
     });
     return () => {
       left = true;

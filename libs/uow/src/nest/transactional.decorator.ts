@@ -12,7 +12,6 @@ export type TransactionalResult = PromiseLike<unknown> | Subscribable<unknown> |
 
 /** Decorates a method that returns a `TransactionalResult`, or a class. */
 export interface TransactionalDecorator {
-  // eslint-disable-next-line @typescript-eslint/no-unsafe-function-type -- Nest's ClassDecorator takes the same
   (target: Function): void;
   <Method extends (...args: never[]) => TransactionalResult>(
     target: object,
@@ -111,10 +110,8 @@ function wrap(
     byClass,
     declaredKind: declaredKind(original, Reflect.getMetadata('design:returntype', target, key)),
   });
-  const { wrapper } = {
-    wrapper(this: unknown, ...args: unknown[]): unknown {
-      return invokeTransactional(wrapper, declaration, this, args);
-    },
+  const wrapper: AnyMethod = function (...args) {
+    return invokeTransactional(wrapper, declaration, this, args);
   };
   takeOnAppearance(wrapper, method);
   declareTransactional(wrapper, declaration);

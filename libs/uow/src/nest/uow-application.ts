@@ -3,6 +3,7 @@ import type { Database } from '../database/database.js';
 import type { Report } from '../diagnostics/report.js';
 import { DuplicateDataSourceError } from '../errors/module-errors.js';
 import type { SessionSource } from '../session/session-source.js';
+import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import type { JoinedDataSource } from '../typeorm/joining/joined-data-source.js';
 import { refuseSharedActiveRecords } from '../typeorm/joining/shared-active-records.js';
@@ -73,19 +74,15 @@ export class UowApplication {
     }
     this.#served.set(source.name, source);
     const { transaction, abortOnDisconnect } = source.options;
-    const { units } = this;
-    this.manager.add(
-      source.database,
-      abortOnDisconnect
-        ? {
-            ...transaction,
-            // Read when a root scope begins: it is the signal of the request that the scope runs in.
-            get signal() {
-              return transaction.signal ?? (units.disconnectSignal() as AbortSignal);
-            },
-          }
-        : transaction,
-    );
+    const defaults: TransactionOptions = { ...transaction };
+    if (abortOnDisconnect && transaction.signal === undefined) {
+      // Read when a root scope begins: it is the signal of the request that the scope runs in.
+      Object.defineProperty(defaults, 'signal', {
+        enumerable: true,
+        get: () => this.units.disconnectSignal(),
+      });
+    }
+    this.manager.add(source.database, defaults);
   }
 
   /** Refuses the statics of active records that two of the data sources share. */

@@ -23,7 +23,7 @@ export function cursorStream(
 ): Readable {
   cursors += 1;
   const name = `"uow_cursor_${cursors}"`;
-  async function* rows(): AsyncGenerator<unknown> {
+  async function* rows(): AsyncGenerator {
     await run(`DECLARE ${name} NO SCROLL CURSOR FOR ${text}`, values);
     let failed = false;
     try {

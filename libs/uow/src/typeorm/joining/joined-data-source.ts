@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
-import { DataSource, EntityManager } from 'typeorm';
-import type { QueryRunner, ReplicationMode } from 'typeorm';
+import { DataSource } from 'typeorm';
+import type { QueryRunner, ReplicationMode, EntityManager } from 'typeorm';
 import type { Database } from '../../database/database.js';
 import type { Report } from '../../diagnostics/report.js';
 import { ForeignDataSourceError } from '../../errors/module-errors.js';
@@ -108,13 +108,9 @@ export class JoinedDataSource implements JoinedRunnerHost {
     const ambient = this.#ambient.statement;
     const all = (): readonly JoinedDataSource[] => joinings.get(dataSource) ?? [];
     this.#override(dataSource, {
-      query: (...args: Parameters<DataSource['query']>) =>
-        DataSource.prototype.query.apply(ambient, args),
+      query: (...args: Parameters<DataSource['query']>) => DataSource.prototype.query.apply(ambient, args),
       createQueryBuilder: (...args: unknown[]) =>
-        (DataSource.prototype.createQueryBuilder as (...args: unknown[]) => unknown).apply(
-          ambient,
-          args,
-        ),
+        (DataSource.prototype.createQueryBuilder as (...args: unknown[]) => unknown).apply(ambient, args),
       createEntityManager: (queryRunner?: QueryRunner) => {
         const manager = DataSource.prototype.createEntityManager.call(dataSource, queryRunner);
         if (queryRunner === undefined) this.#joinManager(manager);
@@ -151,17 +147,12 @@ export class JoinedDataSource implements JoinedRunnerHost {
       this.#override(
         manager,
         {
-          [method]: (...args: unknown[]) =>
-            call(manager, method, writesNameRows(args) ? persisting() : manager, args),
+          [method]: (...args: unknown[]) => call(manager, method, writesNameRows(args) ? persisting() : manager, args),
         },
         false,
       );
     }
-    this.#override(
-      manager,
-      { transaction: (...args: unknown[]) => this.#transaction(manager, args) },
-      false,
-    );
+    this.#override(manager, { transaction: (...args: unknown[]) => this.#transaction(manager, args) }, false);
     return manager;
   }
 
@@ -190,8 +181,7 @@ export class JoinedDataSource implements JoinedRunnerHost {
       'undoLastMigration',
       'showMigrations',
     ] as const) {
-      own[method] = (...args: unknown[]) =>
-        (real[method] as (...args: unknown[]) => unknown).apply(real, args);
+      own[method] = (...args: unknown[]) => (real[method] as (...args: unknown[]) => unknown).apply(real, args);
     }
     return Object.assign(standIn, own);
   }
@@ -247,11 +237,7 @@ export class JoinedDataSource implements JoinedRunnerHost {
     }
   }
 
-  #override(
-    object: object,
-    members: Record<string, (...args: never[]) => unknown>,
-    undoable = true,
-  ): void {
+  #override(object: object, members: Record<string, (...args: never[]) => unknown>, undoable = true): void {
     for (const [key, value] of Object.entries(members)) {
       Object.defineProperty(object, key, {
         value,
@@ -354,9 +340,7 @@ interface OpenTransaction {
 }
 
 function call(manager: EntityManager, method: string, self: EntityManager, args: unknown[]): unknown {
-  const implementation = (
-    Object.getPrototypeOf(manager) as Record<string, (...args: unknown[]) => unknown>
-  )[method];
+  const implementation = (Object.getPrototypeOf(manager) as Record<string, (...args: unknown[]) => unknown>)[method];
   return (implementation as (...args: unknown[]) => unknown).apply(self, args);
 }
 

@@ -32,14 +32,9 @@ export type WriteDetection =
   | 'event';
 
 type RunnerParts = {
-  -readonly [Key in
-    | 'connect'
-    | 'release'
-    | 'query'
-    | 'stream'
-    | 'startTransaction'
-    | 'commitTransaction'
-    | 'rollbackTransaction']: QueryRunner[Key];
+  -readonly [
+    Key in 'connect' | 'release' | 'query' | 'stream' | 'startTransaction' | 'commitTransaction' | 'rollbackTransaction'
+  ]: QueryRunner[Key];
 } & { manager: EntityManager; broadcaster: Record<string, unknown> };
 
 type Broadcast = (
@@ -176,10 +171,7 @@ async function broadcast(runner: QueryRunner, event: string): Promise<void> {
   await broadcaster.broadcast(event);
 }
 
-function listenForWrites(
-  broadcaster: Record<string, unknown>,
-  tell: (write: JoinedWrite) => void,
-): void {
+function listenForWrites(broadcaster: Record<string, unknown>, tell: (write: JoinedWrite) => void): void {
   for (const [event, kind] of Object.entries(WRITE_EVENTS)) {
     const original = broadcaster[event] as Broadcast;
     broadcaster[event] = function (this: unknown, ...args: Parameters<Broadcast>): void {

@@ -8,10 +8,7 @@ import type { QueryRunner } from 'typeorm';
  * @param runner TypeORM's own, on a connection of its own
  * @param arrive sends what is pending; gives the runner of the transaction that this began, if any
  */
-export function createLateRunner(
-  runner: QueryRunner,
-  arrive: () => Promise<QueryRunner | null>,
-): QueryRunner {
+export function createLateRunner(runner: QueryRunner, arrive: () => Promise<QueryRunner | null>): QueryRunner {
   type Calls = Record<
     'query' | 'stream' | 'startTransaction' | 'commitTransaction' | 'rollbackTransaction',
     (...args: unknown[]) => Promise<unknown>
@@ -35,15 +32,11 @@ export function createLateRunner(
 
   own.query = async (...args) => {
     await settle();
-    return await (joined === null
-      ? original.query(...args)
-      : (joined as unknown as Calls).query(...args));
+    return await (joined === null ? original.query(...args) : (joined as unknown as Calls).query(...args));
   };
   own.stream = async (...args) => {
     await settle();
-    return await (joined === null
-      ? original.stream(...args)
-      : (joined as unknown as Calls).stream(...args));
+    return await (joined === null ? original.stream(...args) : (joined as unknown as Calls).stream(...args));
   };
   own.startTransaction = async (...args) => {
     await settle();

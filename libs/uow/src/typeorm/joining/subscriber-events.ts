@@ -41,5 +41,5 @@ export function subscriberEvents(
       },
     ]);
   }
-  return members.length === 0 ? null : (Object.fromEntries(members) as TransactionObserver);
+  return members.length === 0 ? null : Object.fromEntries(members);
 }
