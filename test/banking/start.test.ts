@@ -75,98 +75,129 @@ describe('npm start', () => {
     await database.drop();
   });
 
-  it('makes the schema and a demo bank, and prints three lines that work', async () => {
-    await using bank = Program.start('main', env);
-    const url = await bank.url();
-    expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ status: 'ok' });
-    const lines = bank.output.split('\n').filter((line) => line.startsWith('  curl '));
-    expect(lines).toHaveLength(3);
-    const answers: unknown[] = [];
-    for (const line of lines) answers.push(JSON.parse((await run('sh', ['-c', line])).stdout));
-    expect(answers).toMatchObject([
-      { currency: 'EUR', balance: '250000' },
-      { amount: '100', reference: 'Coffee' },
-      { balance: '249900', entries: [{ amount: '-100' }, { amount: '250000' }] },
-    ]);
-    expect(await bank.stop()).toBe(0);
-    await database.untilNoConnection();
-  }, TIMEOUT_MS);
+  it(
+    'makes the schema and a demo bank, and prints three lines that work',
+    async () => {
+      await using bank = Program.start('main', env);
+      const url = await bank.url();
+      expect(await (await fetch(`${url}/health`)).json()).toMatchObject({ status: 'ok' });
+      const lines = bank.output.split('\n').filter((line) => line.startsWith('  curl '));
+      expect(lines).toHaveLength(3);
+      const answers: unknown[] = [];
+      for (const line of lines) answers.push(JSON.parse((await run('sh', ['-c', line])).stdout));
+      expect(answers).toMatchObject([
+        { currency: 'EUR', balance: '250000' },
+        { amount: '100', reference: 'Coffee' },
+        { balance: '249900', entries: [{ amount: '-100' }, { amount: '250000' }] },
+      ]);
+      expect(await bank.stop()).toBe(0);
+      await database.untilNoConnection();
+    },
+    TIMEOUT_MS,
+  );
 
-  it('may be done twice at once, and again', async () => {
-    await using one = Program.start('main', env);
-    await using two = Program.start('main', env);
-    await Promise.all([one.url(), two.url()]);
-    const count = `select (select count(*)::int from migrations) migrations,
+  it(
+    'may be done twice at once, and again',
+    async () => {
+      await using one = Program.start('main', env);
+      await using two = Program.start('main', env);
+      await Promise.all([one.url(), two.url()]);
+      const count = `select (select count(*)::int from migrations) migrations,
                           (select count(*)::int from customers) customers,
                           (select count(*)::int from accounts where kind = 'customer') accounts`;
-    expect(await database.query(count)).toEqual([{ migrations: 1, customers: 2, accounts: 3 }]);
-    await Promise.all([one.stop(), two.stop()]);
-    await using again = Program.start('main', env);
-    await again.url();
-    expect(await database.query(count)).toEqual([{ migrations: 1, customers: 2, accounts: 3 }]);
-  }, TIMEOUT_MS);
+      expect(await database.query(count)).toEqual([{ migrations: 1, customers: 2, accounts: 3 }]);
+      await Promise.all([one.stop(), two.stop()]);
+      await using again = Program.start('main', env);
+      await again.url();
+      expect(await database.query(count)).toEqual([{ migrations: 1, customers: 2, accounts: 3 }]);
+    },
+    TIMEOUT_MS,
+  );
 
-  it('says so when its PORT is taken', async () => {
-    const taken = await listenOn(0);
-    await using bank = Program.start('main', { ...env, PORT: String(taken.port) });
-    expect(await bank.ended).toBe(1);
-    expect(bank.errors).toBe(
-      `Port ${taken.port} is taken. Choose another PORT, or leave PORT out to get the next free one.\n`,
-    );
-    taken.server.close();
-    await database.untilNoConnection();
-  }, TIMEOUT_MS);
+  it(
+    'says so when its PORT is taken',
+    async () => {
+      const taken = await listenOn(0);
+      await using bank = Program.start('main', { ...env, PORT: String(taken.port) });
+      expect(await bank.ended).toBe(1);
+      expect(bank.errors).toBe(
+        `Port ${taken.port} is taken. Choose another PORT, or leave PORT out to get the next free one.\n`,
+      );
+      taken.server.close();
+      await database.untilNoConnection();
+    },
+    TIMEOUT_MS,
+  );
 
-  it('says so when its PORT is none', async () => {
-    await using bank = Program.start('main', { ...env, PORT: 'http' });
-    expect(await bank.ended).toBe(1);
-    expect(bank.errors).toBe("PORT must be a number from 0 to 65535, not 'http'.\n");
-  }, TIMEOUT_MS);
+  it(
+    'says so when its PORT is none',
+    async () => {
+      await using bank = Program.start('main', { ...env, PORT: 'http' });
+      expect(await bank.ended).toBe(1);
+      expect(bank.errors).toBe("PORT must be a number from 0 to 65535, not 'http'.\n");
+    },
+    TIMEOUT_MS,
+  );
 
-  it('takes the next free port without one', async () => {
-    // Whoever has 3000, us or somebody else: it is taken.
-    const taken = await listenOn(3000).catch(() => undefined);
-    await using bank = Program.start('main', { ...env, PORT: undefined });
-    const port = Number(new URL(await bank.url()).port);
-    expect(port).toBeGreaterThan(3000);
-    expect(port).toBeLessThan(3100);
-    taken?.server.close();
-  }, TIMEOUT_MS);
+  it(
+    'takes the next free port without one',
+    async () => {
+      // Whoever has 3000, us or somebody else: it is taken.
+      const taken = await listenOn(3000).catch(() => undefined);
+      await using bank = Program.start('main', { ...env, PORT: undefined });
+      const port = Number(new URL(await bank.url()).port);
+      expect(port).toBeGreaterThan(3000);
+      expect(port).toBeLessThan(3100);
+      taken?.server.close();
+    },
+    TIMEOUT_MS,
+  );
 
-  it.each<NodeJS.Signals>(['SIGTERM', 'SIGINT'])('answers what it has begun after a %s', async (signal) => {
-    await using bank = Program.start('main', env);
-    const url = await bank.url();
-    const [source, target] = await database.query<{ id: string }>(
-      `select id from accounts where kind = 'customer' and currency = 'EUR' order by id`,
-    );
-    const holder = await database.connect('test holder');
-    await holder.query('begin');
-    await holder.query('select from accounts where id = $1 for no key update', [source?.id]);
-    const answer = fetch(`${url}/transfers`, {
-      method: 'POST',
-      headers: { 'Content-Type': 'application/json', 'Idempotency-Key': 'the-last-one' },
-      body: JSON.stringify({ fromAccountId: source?.id, toAccountId: target?.id, amount: '5', currency: 'EUR' }),
-    });
-    await database.untilActivity((rows) => rows.some(({ waitEventType }) => waitEventType === 'Lock'));
-    bank.process.kill(signal);
-    await bank.until(/closes once its last request is answered/);
-    // As when a terminal and npm both pass a Ctrl-C on.
-    bank.process.kill(signal);
-    await holder.query('rollback');
-    expect(await (await answer).json()).toMatchObject({ amount: '5' });
-    expect(await bank.ended).toBe(0);
-    expect(await database.query('select amount from transfers where reference is null')).toEqual([{ amount: '5' }]);
-    await database.untilNoConnection();
-  }, TIMEOUT_MS);
+  it.each<NodeJS.Signals>(['SIGTERM', 'SIGINT'])(
+    'answers what it has begun after a %s',
+    async (signal) => {
+      await using bank = Program.start('main', env);
+      const url = await bank.url();
+      const [source, target] = await database.query<{ id: string }>(
+        `select id from accounts where kind = 'customer' and currency = 'EUR' order by id`,
+      );
+      const holder = await database.connect('test holder');
+      await holder.query('begin');
+      await holder.query('select from accounts where id = $1 for no key update', [source?.id]);
+      const answer = fetch(`${url}/transfers`, {
+        method: 'POST',
+        headers: { 'Content-Type': 'application/json', 'Idempotency-Key': 'the-last-one' },
+        body: JSON.stringify({ fromAccountId: source?.id, toAccountId: target?.id, amount: '5', currency: 'EUR' }),
+      });
+      await database.untilActivity((rows) => rows.some(({ waitEventType }) => waitEventType === 'Lock'));
+      bank.process.kill(signal);
+      await bank.until(/closes once its last request is answered/);
+      // As when a terminal and npm both pass a Ctrl-C on.
+      bank.process.kill(signal);
+      await holder.query('rollback');
+      expect(await (await answer).json()).toMatchObject({ amount: '5' });
+      expect(await bank.ended).toBe(0);
+      expect(await database.query('select amount from transfers where reference is null')).toEqual([{ amount: '5' }]);
+      await database.untilNoConnection();
+    },
+    TIMEOUT_MS,
+  );
 
-  it('says so when the database cannot be reached', async () => {
-    const free = await listenOn(0);
-    free.server.close();
-    await once(free.server, 'close');
-    await using bank = Program.start('main', { ...env, DATABASE_URL: `postgres://nobody@127.0.0.1:${free.port}/none` });
-    expect(await bank.ended).toBe(1);
-    expect(bank.errors).toMatch('ECONNREFUSED');
-  }, TIMEOUT_MS);
+  it(
+    'says so when the database cannot be reached',
+    async () => {
+      const free = await listenOn(0);
+      free.server.close();
+      await once(free.server, 'close');
+      await using bank = Program.start('main', {
+        ...env,
+        DATABASE_URL: `postgres://nobody@127.0.0.1:${free.port}/none`,
+      });
+      expect(await bank.ended).toBe(1);
+      expect(bank.errors).toMatch('ECONNREFUSED');
+    },
+    TIMEOUT_MS,
+  );
 });
 
 it.each(['-1', '65536', '3000.5', ' '])('takes %j for no PORT', (port) => {
@@ -184,19 +215,27 @@ describe('npm run demo', () => {
     '   Ada          65.00 EUR\n   Grace        85.00 EUR\n   Edsger        0.00 EUR\n   together    150.00 EUR',
   ];
 
-  it('plays its story in a bank that it opens for it, and leaves nothing behind', async () => {
-    await using demo = Program.start('demo', { DATABASE_URL: undefined });
-    expect(await demo.ended).toBe(0);
-    for (const line of story) expect(demo.output).toContain(line);
-    expect(demo.errors).toBe('');
-  }, TIMEOUT_MS);
-
-  it('plays it against a bank that runs, as often as one likes', async () => {
-    await using bank = await BankUnderTest.open();
-    for (let i = 0; i < 2; i++) {
-      await using demo = Program.start('demo', {}, bank.url);
+  it(
+    'plays its story in a bank that it opens for it, and leaves nothing behind',
+    async () => {
+      await using demo = Program.start('demo', { DATABASE_URL: undefined });
       expect(await demo.ended).toBe(0);
       for (const line of story) expect(demo.output).toContain(line);
-    }
-  }, TIMEOUT_MS);
+      expect(demo.errors).toBe('');
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'plays it against a bank that runs, as often as one likes',
+    async () => {
+      await using bank = await BankUnderTest.open();
+      for (let i = 0; i < 2; i++) {
+        await using demo = Program.start('demo', {}, bank.url);
+        expect(await demo.ended).toBe(0);
+        for (const line of story) expect(demo.output).toContain(line);
+      }
+    },
+    TIMEOUT_MS,
+  );
 });
