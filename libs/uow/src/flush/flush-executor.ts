@@ -63,6 +63,22 @@ export class FlushExecutor {
     return batch.map(({ statement }) => ({ ...statement, explain: (error: Error) => this.explain(error) }));
   }
 
+  /** The statements with the steps that each of them carries out, as if every answer had come. Sends nothing. */
+  preview(): { readonly steps: readonly FlushStep[]; readonly statement: Statement }[] {
+    const statements: { steps: readonly FlushStep[]; statement: Statement }[] = [];
+    while (!this.isDone) {
+      const chain = this.#options.batching ? chainFrom(this.#steps, this.#at) : null;
+      if (chain !== null) {
+        const steps = this.#steps.slice(this.#at, (this.#at += chain.length));
+        statements.push({ steps, statement: chainedInserts(chain).statement });
+        continue;
+      }
+      const step = this.#steps[this.#at++]!;
+      for (const { statement } of this.#bind(step)) statements.push({ steps: [step], statement });
+    }
+    return statements;
+  }
+
   /** Takes the answers to the last batch. */
   settle(results: readonly StatementResult[]): void {
     this.#sent.forEach((bound, at) => {

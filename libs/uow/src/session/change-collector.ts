@@ -26,7 +26,8 @@ export interface CollectedChanges {
  */
 export class ChangeCollector {
   readonly #unit: UnitOfWork;
-  readonly #transaction: PhysicalTransaction;
+  /** Null for a preview outside every transaction. */
+  readonly #transaction: PhysicalTransaction | null;
   readonly #seesOneSnapshot: boolean;
   readonly #inserts = new Map<InstanceState, InsertChange>();
   readonly #deletes = new Map<InstanceState, DeleteChange>();
@@ -35,12 +36,13 @@ export class ChangeCollector {
   readonly #changes: Change[] = [];
   #relations: RelationChanges = { claims: new Map(), links: [], unseen: [] };
 
-  constructor(unit: UnitOfWork, transaction: PhysicalTransaction) {
+  constructor(unit: UnitOfWork, transaction: PhysicalTransaction | null) {
     this.#unit = unit;
     this.#transaction = transaction;
     this.#seesOneSnapshot =
+      transaction !== null &&
       effectiveIsolation(transaction.definition.isolation ?? transaction.database.options.isolation) !==
-      'READ COMMITTED';
+        'READ COMMITTED';
   }
 
   collect({ relations, detachments }: PreparedFlush): CollectedChanges {
@@ -239,7 +241,8 @@ export class ChangeCollector {
   #guard(state: InstanceState, columns: readonly ColumnMapping[], mustExist: boolean): RowGuard {
     const { mapping } = state;
     const snapshot = state.snapshot!;
-    const isLocked = state.lockedIn === this.#transaction;
+    const transaction = this.#transaction;
+    const isLocked = transaction !== null && state.lockedIn === transaction;
     const expected = mapping.version === null ? undefined : mapping.version.storedParameter(snapshot);
     const version = expected === undefined || expected === null ? undefined : expected;
     const isSafe =

@@ -1,9 +1,12 @@
 import type { FindManyOptions, FindOneOptions, ObjectLiteral } from 'typeorm';
 import { EntityNotFoundError } from '../errors/session-errors.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
+import type { PreviewedStatement } from './flush-preview.js';
 import { changesOf } from './inspect.js';
 import type { Inspection, ValueChange } from './inspect.js';
+import type { LockOptions } from '../database/loading.js';
 import type { ReadOptions } from './reader.js';
+import type { StreamOptions } from './streaming.js';
 import type { RefreshOptions } from './refreshing.js';
 import type { Session } from './session.js';
 import type { SessionEventName, SessionListener } from './session-events.js';
@@ -253,6 +256,21 @@ export class DbSession implements AsyncDisposable {
   }
 
   /**
+   * Reads objects one after another through a cursor of the server: any number of them in the memory of one
+   * batch. They are not tracked. Outside a transaction the stream has a read-only one of its own until the
+   * iteration ends; a commit or rollback during it ends it with an error.
+   * @param options find options without relations, and `batchSize`: rows fetched at once (500)
+   * @example
+   * for await (const entry of session.stream(LedgerEntry, { where: { accountId } })) sum += entry.amount;
+   */
+  stream<T extends object>(
+    target: EntityClass<T>,
+    options: Omit<SessionFindOptions<T>, 'relations' | keyof LockOptions> & StreamOptions = {},
+  ): AsyncIterableIterator<T> {
+    return this.#find().stream(target, options) as AsyncGenerator<T>;
+  }
+
+  /**
    * Loads relations of objects that are loaded already: one query for each relation, however many objects.
    * @param options `relations`: paths such as `'entries'`, or TypeORM's tree of them
    */
@@ -313,6 +331,15 @@ export class DbSession implements AsyncDisposable {
   async flush(): Promise<void> {
     const session = this.#find();
     await session.during('flush()', () => session.flush());
+  }
+
+  /**
+   * The statements that a flush would send now, in order, each with its reason. Sends nothing.
+   * @example
+   * for (const { sql, reason } of session.previewFlush()) logger.debug(`${reason}: ${sql}`);
+   */
+  previewFlush(): readonly PreviewedStatement[] {
+    return this.#find().previewFlush();
   }
 
   /**

@@ -224,6 +224,14 @@ export class Reader {
     return state.entity;
   }
 
+  /** An object of a row that the session does not keep. */
+  untracked(asked: EntityMapping, reader: RowReader, row: unknown[]): object {
+    const mapping = asked.discriminator === null ? asked : childOf(asked, reader, row);
+    const entity = mapping.create();
+    (mapping === asked ? reader : readerOfChild(asked, mapping, reader)).load(entity, row, null);
+    return entity;
+  }
+
   #refresh(
     state: InstanceState,
     asked: EntityMapping,

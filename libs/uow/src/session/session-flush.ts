@@ -7,7 +7,11 @@ import type { PhysicalTransaction } from '../transaction/physical-transaction.js
 import { ChangeCollector } from './change-collector.js';
 import type { CollectedChanges } from './change-collector.js';
 import { FlushPreparation } from './flush-preparation.js';
+import type { PreparedFlush } from './flush-preparation.js';
+import { previewOf } from './flush-preview.js';
+import type { PreviewedStatement } from './flush-preview.js';
 import { applyFlush } from './flush-result.js';
+import { collectRelationChanges } from './relation-changes.js';
 import type { Session } from './session.js';
 import type { SessionSource } from './session-source.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -85,6 +89,16 @@ export class SessionFlush {
       }),
     );
     return payload;
+  }
+
+  /** What a flush would send now. Relations that it would have to read first are taken as they are. */
+  preview(): PreviewedStatement[] {
+    const { transaction } = this.#session;
+    const prepared = this.#preparation.settle(transaction);
+    const known: PreparedFlush = prepared.isReady
+      ? prepared
+      : { isReady: true, relations: collectRelationChanges(this.#unit), detachments: [] };
+    return previewOf(new ChangeCollector(this.#unit, transaction).collect(known), this.#source.mappings);
   }
 
   async #prepare(transaction: PhysicalTransaction, operation: string): Promise<Work | null> {

@@ -16,6 +16,7 @@ import { Place } from '../transaction/place.js';
 import type { TransactionContext } from '../transaction/transaction-context.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import { rollbackScopeByHand } from '../transaction/transaction-manager.js';
+import type { PreviewedStatement } from './flush-preview.js';
 import { inspectState } from './inspect.js';
 import type { Inspection } from './inspect.js';
 import type { InstanceState, SessionIdentity } from './instance-state.js';
@@ -29,6 +30,8 @@ import { SessionListeners } from './session-events.js';
 import type { SessionSource } from './session-source.js';
 import { SessionSynchronization } from './session-synchronization.js';
 import { SessionTransaction } from './session-transaction.js';
+import { streamOf } from './streaming.js';
+import type { StreamOptions } from './streaming.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /** What a session is opened with. */
@@ -243,6 +246,10 @@ export class Session implements SessionIdentity, ReadingSession {
     return this.#flush.flush('session.flush()');
   }
 
+  previewFlush(): PreviewedStatement[] {
+    return this.#flush.preview();
+  }
+
   async autoflush(operation: string): Promise<void> {
     if (!this.autoflushes || this.#flush.isRunning || this.transaction?.readOnly === true) return;
     if (!this.unit.hasWork) return;
@@ -387,6 +394,10 @@ export class Session implements SessionIdentity, ReadingSession {
       rows: { value: rows, configurable: true },
     });
     return rows as SqlRows<T>;
+  }
+
+  stream(target: unknown, options: object & StreamOptions): AsyncGenerator<object> {
+    return streamOf(this.#source, this, this.mapping(target), options);
   }
 
   // ── looking ───────────────────────────────────────────────────────────────────────────────────────────

@@ -1,5 +1,6 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
 import type { EntityMapping, IdentityKey, RowReader, Snapshot } from '../database/entity-mapping.js';
+import { shownValue } from '../errors/shown-value.js';
 import { InvalidIdentityError } from '../errors/session-errors.js';
 import { CompiledColumn } from './column-mapping.js';
 import { compileIsChanged, compileRowReader, joinKeyParts } from './compiled-accessors.js';
@@ -163,7 +164,7 @@ export class CompiledMapping implements EntityMapping {
     if (!isObject) {
       if (this.keyColumns.length !== 1) {
         throw new InvalidIdentityError(
-          `${this.name} has a key of ${this.keyColumns.length} columns; give an object with ${this.#keyPaths()} instead of ${String(id)}.`,
+          `${this.name} has a key of ${this.keyColumns.length} columns; give an object with ${this.#keyPaths()} instead of ${shownValue(id)}.`,
         );
       }
       return [this.#keyParameter(this.keyColumns[0]!, id)];

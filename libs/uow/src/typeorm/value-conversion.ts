@@ -160,7 +160,7 @@ function sameParameter(a: unknown, b: unknown, isJson: boolean): boolean {
   }
   if (typeof a !== 'object' && typeof b !== 'object') {
     // The driver sends every parameter as text: 5, 5n and '5' are one value to the server. NaN is equal to itself there.
-    return String(a) === String(b);
+    return String(a as string) === String(b as string);
   }
   return sameJson(a, b);
 }

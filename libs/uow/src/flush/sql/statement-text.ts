@@ -12,7 +12,7 @@ let lastId = 0;
 /** Builds the text of a shape once. */
 export function textOf(mapping: EntityMapping, shape: string, build: (id: number) => string): StatementText {
   let known = texts.get(mapping);
-  if (known === undefined) texts.set(mapping, (known = new Map()));
+  if (known === undefined) texts.set(mapping, (known = new Map<string, StatementText>()));
   let text = known.get(shape);
   if (text === undefined) {
     const id = ++lastId;

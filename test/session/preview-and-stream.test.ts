@@ -1,0 +1,119 @@
+import type { DbSession } from '../../libs/uow/src/session/db-session.js';
+import { inspectEntity } from '../../libs/uow/src/session/inspect.js';
+import { Address, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
+import { SessionUnderTest } from './session-under-test.js';
+
+let env: SessionUnderTest;
+let session: DbSession;
+
+beforeAll(async () => {
+  env = await SessionUnderTest.start({ entities: SA_ENTITIES });
+});
+afterAll(async () => {
+  await env.stop();
+});
+beforeEach(async () => {
+  await env.database.query(`TRUNCATE ${SA_TABLES} RESTART IDENTITY CASCADE`);
+  session = env.factory.open();
+  env.sent();
+});
+afterEach(async () => {
+  await session.close();
+});
+
+describe('previewFlush', () => {
+  test('gives the statements of the next flush with their reasons, and sends nothing', async () => {
+    const [ed, jack] = [User.named('ed'), User.named('jack')];
+    session.addAll([ed, jack]);
+    await session.flush();
+    env.sent();
+    ed.name = 'edward';
+    session.add(User.named('new', Address.of('a'), Address.of('b')));
+    const preview = session.previewFlush();
+    expect(env.sent()).toEqual([]);
+    expect(preview.map(({ steps }) => steps.map(({ kind, entity, rows }) => [kind, entity, rows]))).toEqual([
+      [['insert', 'User', 1]],
+      [['update', 'User', 1]],
+      [['insert', 'Address', 2]],
+    ]);
+    expect(preview[1]!.reason).toBe('User: changed name');
+    expect(preview[1]!.parameters).toContain('edward');
+  });
+
+  test('is what the flush then sends', async () => {
+    session.add(User.named('ed', Address.of('a')));
+    const preview = session.previewFlush();
+    await session.flush();
+    expect(env.statements()).toEqual(preview.map(({ sql }) => sql));
+  });
+
+  test('is empty where a flush would send nothing', () => {
+    expect(session.previewFlush()).toEqual([]);
+  });
+});
+
+describe('stream', () => {
+  const fill = async (count: number): Promise<void> => {
+    await env.database.query(`INSERT INTO users (name) SELECT 'user ' || n FROM generate_series(1, $1) AS n`, [count]);
+    env.sent();
+  };
+
+  test('reads all rows batch by batch, untracked, in a read-only transaction of its own', async () => {
+    await fill(25);
+    const seen: User[] = [];
+    for await (const user of session.stream(User, { order: { id: 'ASC' }, batchSize: 10 })) seen.push(user);
+    expect(seen.map(({ id }) => id)).toEqual(Array.from({ length: 25 }, (_, at) => at + 1));
+    expect(seen[0]).toBeInstanceOf(User);
+    expect(inspectEntity(seen[0]!).state).toBe('transient');
+    const sent = env.sent();
+    expect(sent[0]).toBe('BEGIN READ ONLY');
+    expect(sent.filter((sql) => sql.startsWith('FETCH FORWARD 10'))).toHaveLength(3);
+    expect(env.core.heldConnections).toBe(0);
+  });
+
+  test('takes conditions with parameters', async () => {
+    await fill(20);
+    const names: string[] = [];
+    for await (const { name } of session.stream(User, { where: { id: 7 } })) names.push(name);
+    expect(names).toEqual(['user 7']);
+  });
+
+  test('sees what the session’s transaction has written, and leaves it open', async () => {
+    session.add(User.named('mine'));
+    await session.flush();
+    const names: string[] = [];
+    for await (const { name } of session.stream(User)) names.push(name);
+    expect(names).toEqual(['mine']);
+    expect(session.inTransaction).toBe(true);
+    expect(env.sent().some((sql) => sql.startsWith('CLOSE'))).toBe(true);
+  });
+
+  test('gives its connection back when the iteration is left early', async () => {
+    await fill(20);
+    for await (const user of session.stream(User, { batchSize: 5 })) {
+      expect(user).toBeInstanceOf(User);
+      break;
+    }
+    expect(env.core.heldConnections).toBe(0);
+  });
+
+  test('a commit during the iteration ends it with an error', async () => {
+    await fill(20);
+    await session.begin();
+    await expect(
+      (async () => {
+        for await (const user of session.stream(User, { batchSize: 5 })) {
+          if (user.id === 3) await session.commit();
+        }
+      })(),
+    ).rejects.toMatchObject({ code: 'UOW_TRANSACTION_CLOSED' });
+  });
+
+  test('refuses relations', async () => {
+    await expect(
+      (async () => {
+        for await (const user of session.stream(User, { relations: ['addresses'] } as object)) void user;
+      })(),
+    ).rejects.toThrow(/cannot be streamed/);
+  });
+});
