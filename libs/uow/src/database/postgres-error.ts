@@ -63,9 +63,8 @@ export function toDatabaseError(driverError: Error, cause: unknown = driverError
   const sqlState = server.code ?? '';
   const known = CLASS_BY_STATE.get(sqlState) ?? DatabaseError;
   return new known(
-    server.detail === undefined || server.detail === ''
-      ? driverError.message
-      : `${driverError.message} (${server.detail})`,
+    // Not with its detail, which quotes values of the row: messages end up in logs.
+    driverError.message,
     {
       sqlState,
       severity: server.severity,
