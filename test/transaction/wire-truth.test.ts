@@ -146,7 +146,7 @@ test('a failed COMMIT leaves a connection that is idle, and is used again', asyn
 test('work on many connections at once leaves all of them idle and none held', async () => {
   await using own = await transactionFixture({ poolSize: 8 });
   const { transactions, note, sql, source, proxy } = own;
-  const kinds = [
+  const kinds: ((n: number) => Promise<unknown>)[] = [
     (n: number) => transactions.run(() => note(`ok ${n}`)),
     (n: number) =>
       transactions.run(async () => {
@@ -158,7 +158,9 @@ test('work on many connections at once leaves all of them idle and none held', a
     (n: number) => transactions.run({ propagation: 'REQUIRES_NEW' }, () => note(`new ${n}`)),
     () => transactions.run({ timeout: 20 }, () => sql('SELECT pg_sleep(10)')),
   ];
-  await Promise.allSettled(Array.from({ length: 60 }, (_, n) => kinds[n % kinds.length]?.(n)));
+  await Promise.allSettled(
+    Array.from({ length: 60 }, (_, n) => (kinds[n % kinds.length] as (n: number) => Promise<unknown>)(n)),
+  );
   expect(source.heldConnections).toBe(0);
   await own.database.untilNoTransaction();
   expect(proxy.openConnections.map(({ status }) => status).every((status) => status === 'idle')).toBe(true);

@@ -141,13 +141,20 @@ export function commitMarker(connection: string): { readonly statement: Statemen
 /** What surely writes nothing: a SELECT, without a lock and without a call of a function that might write. */
 const READ = /^\s*(?:SELECT|SHOW|FETCH|CLOSE|MOVE|DECLARE|EXPLAIN|SAVEPOINT|RELEASE|ROLLBACK)\b/i;
 const LOCKS = /\bFOR\s+(?:UPDATE|NO\s+KEY|SHARE|KEY)\b|\bANALY[ZS]E\b/i;
-const CALL = /([\w"]+)\(/g;
-const HARMLESS =
-  /^(?:count|sum|min|max|avg|coalesce|nullif|lower|upper|length|now|cast|date_trunc|array_agg|json_agg|jsonb_agg|exists|any|all|in|and|or|not|numeric|varchar|distinct|select|from|where|pg_sleep)$/i;
+const CALL = /([\w".]+)\s*\(/g;
+/** Words that a parenthesis may follow in a SELECT without a call, and functions that only compute. */
+const HARMLESS = new Set(
+  (
+    'select from where and or not in any all some exists as on using join lateral values by having when then else case ' +
+    'limit offset like ilike between over filter union distinct within group ' +
+    'count sum min max avg coalesce nullif greatest least lower upper length now cast date_trunc array_agg json_agg ' +
+    'jsonb_agg numeric decimal varchar char timestamp timestamptz pg_sleep'
+  ).split(' '),
+);
 
 /** True where the text may have written something; false only where it surely has not. */
 export function mayWrite(text: string): boolean {
   if (!READ.test(text) || LOCKS.test(text)) return true;
-  for (const [, name] of text.matchAll(CALL)) if (!HARMLESS.test(name ?? '')) return true;
+  for (const [, name = ''] of text.matchAll(CALL)) if (!HARMLESS.has(name.toLowerCase())) return true;
   return false;
 }
