@@ -59,7 +59,7 @@ export class SessionUnderTest {
       given.policies ?? [],
       (given.options?.staleCheck ?? 'on') === 'on',
     );
-    const source = new SessionSource(core, mappings, new FindQueries(dataSource), manager);
+    const source = new SessionSource(core, mappings, new FindQueries(dataSource, mappings), manager);
     return new SessionUnderTest(database, proxy, dataSource, core, source, manager, reports);
   }
 

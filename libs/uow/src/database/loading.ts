@@ -1,4 +1,4 @@
-import type { EntityMapping, RowReader } from './entity-mapping.js';
+import type { EntityMapping, IdentityKey, RelationMapping, RowReader } from './entity-mapping.js';
 import type { Statement, StatementResult } from './statement.js';
 
 /** How rows are locked: PostgreSQL's row locks by what they are for. */
@@ -30,11 +30,28 @@ export interface EntityQuery {
   readonly relations: readonly string[];
 }
 
+/** What a query builder needs of the session that it works for. */
+export interface BuilderHost<Transaction = unknown> {
+  /** The transaction that a statement runs in; null for a read outside one. */
+  transaction(needs: 'read' | 'lock' | 'write'): Transaction | null;
+  autoflush(): Promise<void>;
+  /** Takes a row in. */
+  absorb(mapping: EntityMapping, reader: RowReader, row: unknown[]): void;
+  /** The object of a key, if the session has it. */
+  known(mapping: EntityMapping, key: IdentityKey): object | null;
+  /** Notes what a relation of one of the session's objects was read to be. */
+  relate(entity: object, relation: RelationMapping, related: object | object[] | null): void;
+  /** A statement has written rows of an entity, or of something unknown. */
+  wrote(target: EntityMapping['target'] | undefined): void;
+}
+
 /** The port through which sessions turn TypeORM's find options into SQL; `typeorm/` implements it. */
 export interface EntityQueries {
   find(mapping: EntityMapping, options: object, lock: LockOptions | null): EntityQuery;
   /** Relations named as paths or as TypeORM's tree, as paths, outer ones first. */
   relationPaths(mapping: EntityMapping, relations: unknown): string[];
+  /** TypeORM's select builder, on a session. */
+  createQueryBuilder(mapping: EntityMapping, alias: string, host: BuilderHost): object;
   /** A statement that gives one row with one number. */
   count(mapping: EntityMapping, options: object): Statement;
   /** A statement that gives one row with one boolean. */

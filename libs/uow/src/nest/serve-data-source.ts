@@ -58,7 +58,7 @@ export function serveDataSource(
     options.entities.map(policyOf),
     options.database.staleCheck !== 'off',
   );
-  const sessions = new SessionSource(database, mappings, new FindQueries(dataSource), application.manager);
+  const sessions = new SessionSource(database, mappings, new FindQueries(dataSource, mappings), application.manager);
   const served: ServedDataSource = {
     name,
     dataSource,

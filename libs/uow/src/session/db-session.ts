@@ -1,10 +1,11 @@
-import type { FindManyOptions, FindOneOptions, ObjectLiteral } from 'typeorm';
+import type { FindManyOptions, FindOneOptions, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import { EntityNotFoundError } from '../errors/session-errors.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import type { PreviewedStatement } from './flush-preview.js';
 import { changesOf } from './inspect.js';
 import type { Inspection, ValueChange } from './inspect.js';
 import type { LockOptions } from '../database/loading.js';
+import type { MergeOptions } from './merging.js';
 import type { ReadOptions } from './reader.js';
 import type { StreamOptions } from './streaming.js';
 import type { RefreshOptions } from './refreshing.js';
@@ -94,6 +95,27 @@ export class DbSession implements AsyncDisposable {
   /** Takes every object out of the session. */
   expungeAll(): void {
     this.#find().unit.clear('expunge');
+  }
+
+  /**
+   * Copies an object's state, and that of what it reaches, onto the session's own objects of the same rows, which
+   * are read where the session does not have them; without a row, or without a key, onto new pending ones. What
+   * is undefined on the given object is not copied. The given object itself is left as it is, and outside.
+   * (SQLAlchemy's `merge`.)
+   * @returns the session's object
+   * @throws StaleDataError when the given object has a version that is not the row's
+   * @throws InvalidSessionOperationError with `load: false`, for an object that was not loaded or has changes
+   */
+  async merge<T extends object>(entity: T, options: MergeOptions = {}): Promise<T> {
+    const [merged] = await this.mergeAll([entity], options);
+    return merged!;
+  }
+
+  /** `merge` for each, with one query for each table. */
+  async mergeAll<T extends object>(entities: Iterable<T>, options: MergeOptions = {}): Promise<T[]> {
+    const session = this.#find();
+    session.assertWritable('session.merge()');
+    return session.during('merge()', (name) => session.merging.merge([...entities], options, name)) as Promise<T[]>;
   }
 
   /**
@@ -253,6 +275,17 @@ export class DbSession implements AsyncDisposable {
     const session = this.#find();
     const mapping = session.mapping(target);
     return session.during('exists()', (name) => session.reader.exists(mapping, options ?? {}, name));
+  }
+
+  /**
+   * TypeORM's query builder: it runs in the session's transaction, after an autoflush, and gives the session's own
+   * objects. A builder of `update()`, `delete()` or `insert()` begins a transaction as any write does; loaded objects of its
+   * entity are read again when they are next asked for.
+   * @example
+   * const accounts = await session.createQueryBuilder(Account, 'a').where('a.balance < :limit', { limit }).getMany();
+   */
+  createQueryBuilder<T extends object>(target: EntityClass<T>, alias: string): SelectQueryBuilder<T> {
+    return this.#find().createQueryBuilder(target, alias) as SelectQueryBuilder<T>;
   }
 
   /**

@@ -21,7 +21,9 @@ import { inspectState } from './inspect.js';
 import type { Inspection } from './inspect.js';
 import type { InstanceState, SessionIdentity } from './instance-state.js';
 import { netChanges } from './net-changes.js';
+import { Merging } from './merging.js';
 import { Reader } from './reader.js';
+import { SessionBuilderHost } from './builder-host.js';
 import type { DbSession, ExecuteOptions, SqlRows } from './db-session.js';
 import type { ReadingSession, ReadOptions } from './reader.js';
 import { Refreshing } from './refreshing.js';
@@ -58,6 +60,7 @@ export class Session implements SessionIdentity, ReadingSession {
   readonly listeners: SessionListeners;
   readonly reader: Reader;
   readonly refreshing: Refreshing;
+  readonly merging: Merging;
   readonly #source: SessionSource;
   readonly #context: TransactionContext;
   readonly #options: SessionOptions;
@@ -76,6 +79,7 @@ export class Session implements SessionIdentity, ReadingSession {
     this.unit = new UnitOfWork(this, source.mappings, this.listeners);
     this.reader = new Reader(this, this.unit, source.queries);
     this.refreshing = new Refreshing(this, this.unit, this.reader);
+    this.merging = new Merging(this, this.unit, this.reader, context.database.report);
     this.#flush = new SessionFlush(this, this.unit, source);
     context.synchronization = new SessionSynchronization(this, this.unit, this.#flush);
     context.onClose(() => {
@@ -394,6 +398,10 @@ export class Session implements SessionIdentity, ReadingSession {
       rows: { value: rows, configurable: true },
     });
     return rows as SqlRows<T>;
+  }
+
+  createQueryBuilder(target: unknown, alias: string): object {
+    return this.#source.queries.createQueryBuilder(this.mapping(target), alias, new SessionBuilderHost(this));
   }
 
   stream(target: unknown, options: object & StreamOptions): AsyncGenerator<object> {

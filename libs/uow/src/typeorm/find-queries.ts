@@ -1,10 +1,11 @@
 import type { DataSource, FindManyOptions, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
-import type { EntityMapping, RowReader } from '../database/entity-mapping.js';
+import type { EntityMapping, EntityMappings, RowReader } from '../database/entity-mapping.js';
 import { lockClause } from '../database/loading.js';
-import type { EntityQueries, EntityQuery, LockOptions } from '../database/loading.js';
+import type { BuilderHost, EntityQueries, EntityQuery, LockOptions } from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { CompiledMapping } from './entity-mapping.js';
+import { sessionQueryBuilder } from './session-query-builder.js';
 
 /**
  * TypeORM's find options as SQL. TypeORM's own builder makes the conditions, the joins that they need and the
@@ -19,9 +20,11 @@ const ALIAS = 'e';
 
 export class FindQueries implements EntityQueries {
   readonly #dataSource: DataSource;
+  readonly #mappings: EntityMappings;
 
-  constructor(dataSource: DataSource) {
+  constructor(dataSource: DataSource, mappings: EntityMappings) {
     this.#dataSource = dataSource;
+    this.#mappings = mappings;
   }
 
   find(mapping: EntityMapping, given: object, lock: LockOptions | null): EntityQuery {
@@ -50,6 +53,10 @@ export class FindQueries implements EntityQueries {
 
   relationPaths(mapping: EntityMapping, relations: unknown): string[] {
     return relationPaths(mapping, { relations, loadEagerRelations: false } as Options);
+  }
+
+  createQueryBuilder(mapping: EntityMapping, alias: string, host: BuilderHost): SelectQueryBuilder<ObjectLiteral> {
+    return sessionQueryBuilder(this.#dataSource, this.#mappings, mapping, alias, host as never);
   }
 
   count(mapping: EntityMapping, given: object): Statement {
