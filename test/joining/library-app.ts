@@ -2,7 +2,7 @@ import { Injectable, Module } from '@nestjs/common';
 import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
-import { Transactional, UowModule } from 'nestjs-uow';
+import { Transactional, TransactionManager, UowModule } from 'nestjs-uow';
 import type { TransactionOptions, UowModuleOptions } from 'nestjs-uow';
 import {
   BaseEntity,
@@ -145,6 +145,10 @@ export class LibraryApp implements AsyncDisposable {
 
   get dataSource(): DataSource {
     return this.context.get(DataSource);
+  }
+
+  get transactions(): TransactionManager {
+    return this.context.get(TransactionManager);
   }
 
   get work(): Work {

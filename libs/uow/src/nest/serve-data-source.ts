@@ -66,21 +66,25 @@ export function serveDataSource(
     joined,
     options,
     sessions,
+    look: () => {
+      if (!dataSource.isInitialized) return;
+      application.manager.observe(
+        database,
+        subscriberEvents(dataSource, (transaction) => joined.runnerOf(transaction)),
+      );
+      application.checkActiveRecords();
+    },
     close: async () => {
       await sessions.factory.closeAll();
     },
   };
   application.serve(served);
-  const observe = (): void => {
-    application.manager.observe(
-      database,
-      subscriberEvents(dataSource, (transaction) => joined.runnerOf(transaction)),
-    );
-    application.checkActiveRecords();
+  const look = (): void => {
+    served.look();
     reportUnsupported(name, mappings, application.report);
   };
-  joined.install(served.close, observe);
-  if (dataSource.isInitialized) observe();
+  joined.install(served.close, look);
+  if (dataSource.isInitialized) look();
   return served;
 }
 

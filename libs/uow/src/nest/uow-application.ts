@@ -19,6 +19,8 @@ export interface ServedDataSource {
   readonly joined: JoinedDataSource;
   readonly options: ResolvedUowOptions;
   readonly sessions: SessionSource;
+  /** Looks again at what the data source has by now: entities, subscribers. Nothing before it is initialized. */
+  readonly look: () => void;
   /** Closes what is open; called before the data source goes. */
   readonly close: () => Promise<void>;
 }

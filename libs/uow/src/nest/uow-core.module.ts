@@ -55,6 +55,8 @@ export class UowCoreModule implements NestModule, OnModuleInit, OnApplicationShu
   /** @throws IllegalTransactionStateError for a listener that could never join its transaction */
   onModuleInit(): void {
     for (const type of classesOf(this.#modules)) checkListeners(type);
+    // Providers may have added themselves to a data source's subscribers.
+    for (const source of this.#application.served) source.look();
   }
 
   async onApplicationShutdown(): Promise<void> {
