@@ -18,7 +18,7 @@ const QUERY_CANCELED = '57014';
 export class GivingUp {
   readonly #label: string;
   readonly #onGivenUp: (reason: Error, late: boolean) => void;
-  readonly #deadline: Deadline;
+  #deadline: Deadline | null = null;
   #inner: Set<GivingUp> | null = null;
   #undo: (() => void)[] | null = null;
   #reason: Error | null = null;
@@ -33,9 +33,6 @@ export class GivingUp {
   constructor(label: string, onGivenUp: (reason: Error, late: boolean) => void) {
     this.#label = label;
     this.#onGivenUp = onGivenUp;
-    this.#deadline = new Deadline((limit) => {
-      this.giveUp(this.#timedOut(limit), 'deadline');
-    });
   }
 
   /** Why it was given up; `null` while it was not. */
@@ -50,7 +47,7 @@ export class GivingUp {
 
   /** Milliseconds until the deadline; Infinity without one. */
   get timeLeft(): number {
-    return this.#deadline.at - performance.now();
+    return this.#deadline === null ? Infinity : this.#deadline.at - performance.now();
   }
 
   /** @throws why it was given up, where it was */
@@ -79,6 +76,9 @@ export class GivingUp {
    */
   limit(limit: TimeLimit): () => void {
     this.#controller ??= new AbortController();
+    this.#deadline ??= new Deadline((passed) => {
+      this.giveUp(this.#timedOut(passed), 'deadline');
+    });
     return this.#deadline.add(limit);
   }
 
@@ -107,7 +107,7 @@ export class GivingUp {
     const beside = (outer.#inner ??= new Set());
     beside.add(this);
     (this.#undo ??= []).push(() => beside.delete(this));
-    const { first } = outer.#deadline;
+    const first = outer.#deadline?.first;
     if (first !== undefined) this.limit(first);
     if (outer.#reason !== null) this.giveUp(outer.#reason, 'wish');
   }
@@ -123,13 +123,13 @@ export class GivingUp {
   /** The transaction has ended. */
   stop(): void {
     this.#phase = 'over';
-    this.#deadline.stop();
+    this.#deadline?.stop();
     for (const undo of this.#undo?.splice(0) ?? []) undo();
   }
 
   /** The server ended the connection: where that was for the deadline, the transaction is given up for it. */
   noteLost(reason: Error): void {
-    if (sqlStateOf(reason) === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#deadline.first, reason));
+    if (sqlStateOf(reason) === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#deadline?.first, reason));
   }
 
   /** What is stored is no longer what the transaction says, whatever it does. */
@@ -149,11 +149,11 @@ export class GivingUp {
   behind(error: unknown): Error | null {
     if (this.#reason !== null) return this.#reason;
     const state = sqlStateOf(error);
-    if (state === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#deadline.first, error));
+    if (state === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#deadline?.first, error));
     else if (state === QUERY_CANCELED) {
       if (this.#late !== null) this.#reason = this.#late;
       // Before PostgreSQL 17 the server enforces the deadline by statement_timeout.
-      else if (this.timeLeft <= 0) this.#giveUpNow(this.#timedOut(this.#deadline.first, error));
+      else if (this.timeLeft <= 0) this.#giveUpNow(this.#timedOut(this.#deadline?.first, error));
     }
     return this.#reason;
   }

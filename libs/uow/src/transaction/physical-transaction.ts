@@ -42,14 +42,16 @@ let transactions = 0;
 
 export class PhysicalTransaction implements ConnectionHolder {
   readonly id: number;
-  readonly hooks = new TransactionHooks();
+  #hooks: TransactionHooks | null = null;
   readonly #context: TransactionContext;
   readonly #turns: Turns;
-  readonly #wire: TransactionWire;
+  /** Made with the first statement. */
+  #madeWire: TransactionWire | null = null;
+  readonly #expiresAt: number;
   readonly #givingUp: GivingUp;
-  readonly #inner = new Set<PhysicalTransaction>();
+  #inner: Set<PhysicalTransaction> | null = null;
   #outcome: TransactionOutcome | null = null;
-  readonly #whenEnded: (() => void)[] = [];
+  #whenEnded: (() => void)[] | null = null;
 
   constructor(
     context: TransactionContext,
@@ -65,7 +67,37 @@ export class PhysicalTransaction implements ConnectionHolder {
     this.id = transactions;
     this.#context = context;
     this.#turns = new Turns(place, context.database.options.stallAfter);
-    this.#wire = new TransactionWire({
+    this.#expiresAt = expiresAt;
+    this.#givingUp = new GivingUp(definition.label, (reason, late) => {
+      if (!late) this.#turns.refuseAll(() => reason);
+      this.#madeWire?.cancel();
+    });
+    const { outer } = this;
+    if (outer !== null) {
+      outer.#admit(this);
+      this.#givingUp.inherit(outer.#givingUp);
+    }
+    if (expiresAt !== Infinity) {
+      this.#givingUp.limit({ at: expiresAt, milliseconds: definition.timeout ?? 0, label: definition.label });
+    }
+    if (definition.signal !== undefined) this.#givingUp.listen(definition.signal, definition.label);
+  }
+
+  /** Remembers one that runs inside, until that one ends. */
+  #admit(inner: PhysicalTransaction): void {
+    const running = (this.#inner ??= new Set());
+    running.add(inner);
+    (inner.#whenEnded ??= []).push(() => running.delete(inner));
+  }
+
+  get #wire(): TransactionWire {
+    return (this.#madeWire ??= this.#makeWire());
+  }
+
+  #makeWire(): TransactionWire {
+    const { context, definition } = this;
+    const expiresAt = this.#expiresAt;
+    return new TransactionWire({
       label: definition.label,
       database: context.database,
       opening: () => openingStatements(definition, expiresAt, context.database.serverVersion),
@@ -85,20 +117,10 @@ export class PhysicalTransaction implements ConnectionHolder {
       },
       watch: (connection) => watchForSelfDeadlock(this, connection, context.outer),
     });
-    this.#givingUp = new GivingUp(definition.label, (reason, late) => {
-      if (!late) this.#turns.refuseAll(() => reason);
-      this.#wire.cancel();
-    });
-    const { outer } = this;
-    if (outer !== null) {
-      outer.#inner.add(this);
-      this.#whenEnded.push(() => outer.#inner.delete(this));
-      this.#givingUp.inherit(outer.#givingUp);
-    }
-    if (expiresAt !== Infinity) {
-      this.#givingUp.limit({ at: expiresAt, milliseconds: definition.timeout ?? 0, label: definition.label });
-    }
-    if (definition.signal !== undefined) this.#givingUp.listen(definition.signal, definition.label);
+  }
+
+  get hooks(): TransactionHooks {
+    return (this.#hooks ??= new TransactionHooks());
   }
 
   get context(): TransactionContext {
@@ -120,7 +142,7 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** True when BEGIN has been sent and answered. */
   get begun(): boolean {
-    return this.#wire.begun;
+    return this.#madeWire?.begun === true;
   }
 
   /** True until it ends, whichever way. */
@@ -140,7 +162,7 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** The first failure that has not been rolled back: until then everything is refused. */
   get failure(): unknown {
-    return this.#givingUp.reason ?? this.#wire.failure;
+    return this.#givingUp.reason ?? this.#madeWire?.failure ?? null;
   }
 
   /** Why it was given up: deadline, signal, or ended outside; `null` otherwise. */
@@ -155,12 +177,12 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** The innermost open savepoint, or `null`. */
   get savepoint(): Savepoint | null {
-    return this.#wire.savepoints.top;
+    return this.#madeWire?.savepoints.top ?? null;
   }
 
   /** The backend's process id while a connection is held. */
   get processId(): number | null {
-    return this.#wire.connection?.processId ?? null;
+    return this.#madeWire?.connection?.processId ?? null;
   }
 
   get turns(): Turns {
@@ -311,7 +333,7 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   #refuseAfterFailure(): void {
     this.#givingUp.assertNot();
-    const { failure } = this.#wire;
+    const failure = this.#madeWire?.failure ?? null;
     if (failure === null) return;
     throw new PendingRollbackError(
       `The transaction of ${this.label} has failed and takes nothing more until it is rolled back. First failure: ${messageOf(failure)}`,
@@ -399,6 +421,17 @@ export class PhysicalTransaction implements ConnectionHolder {
   // ── the end ───────────────────────────────────────────────────────────────────────────────────────────
 
   /**
+   * Commits a transaction in which nothing has happened: no statement, no hook, no session that takes part.
+   * @returns false where something has, and more is to be done
+   */
+  endUnused(): boolean {
+    const used = this.#madeWire !== null || this.#hooks !== null || this.#context.synchronization !== null;
+    if (used || this.#outcome !== null || this.#givingUp.reason !== null) return false;
+    this.#end('committed');
+    return true;
+  }
+
+  /**
    * Sends COMMIT, with the payload in front of it under the same Sync; apart from it where the outcome must be
    * certain, or where subscribers are to be told in between.
    * @returns what failed in memory after the server had committed, if anything
@@ -409,7 +442,7 @@ export class PhysicalTransaction implements ConnectionHolder {
     const statements = payload?.statements ?? [];
     this.#refuseAfterFailure();
     if (!this.begun && statements.length === 0) {
-      this.#wire.giveBackUnused();
+      this.#madeWire?.giveBackUnused();
       return this.#end('committed');
     }
     return this.#operate('COMMIT', async () => {
@@ -495,18 +528,18 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** What was given up with this transaction rolls back before it does. */
   async #innerEnded(): Promise<void> {
-    const declared = [...this.#inner].filter((one) => one.origin === 'declared');
-    await Promise.all(declared.map((one) => new Promise<void>((resolve) => one.#whenEnded.push(resolve))));
+    const declared = [...(this.#inner ?? [])].filter((one) => one.origin === 'declared');
+    await Promise.all(declared.map((one) => new Promise<void>((resolve) => (one.#whenEnded ??= []).push(resolve))));
   }
 
   /** @returns what memory's bookkeeping threw, if anything: the transaction has ended all the same */
   #end(outcome: TransactionOutcome, cause: unknown = null): unknown {
     this.#outcome = outcome;
     this.#givingUp.stop();
-    this.#wire.savepoints.clear();
+    this.#madeWire?.savepoints.clear();
     this.#turns.refuseAll((place) => this.abortReason ?? this.closedError(place.toString()));
     this.#context.transactionEnded(this);
-    for (const tell of this.#whenEnded.splice(0)) tell();
+    for (const tell of this.#whenEnded?.splice(0) ?? []) tell();
     try {
       const { synchronization } = this.#context;
       if (outcome === 'committed') synchronization?.committed?.(this);
@@ -545,7 +578,7 @@ export class PhysicalTransaction implements ConnectionHolder {
   abandon(): void {
     this.#outcome = 'rolledBack';
     this.#givingUp.stop();
-    for (const tell of this.#whenEnded.splice(0)) tell();
+    for (const tell of this.#whenEnded?.splice(0) ?? []) tell();
   }
 
   /** Refuses a write in a read-only transaction or scope. */

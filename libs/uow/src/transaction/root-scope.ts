@@ -5,6 +5,7 @@ import { afterCommitError, commitTransaction, rollbackTransaction } from './comp
 import { PhysicalTransaction } from './physical-transaction.js';
 import type { Place } from './place.js';
 import { mayRetry, pauseBefore, pausing } from './retry-policy.js';
+import type { RetryOptions } from './retry-policy.js';
 import { runBody } from './scope-body.js';
 import type { BodyEnd } from './scope-body.js';
 import { abortedWith, verdictOn, withApplicationError, withRollbackError } from './scope-verdict.js';
@@ -13,7 +14,7 @@ import type { TransactionDefinition } from './transaction-definition.js';
 import { TransactionScope } from './transaction-scope.js';
 
 /** A scope that begins a transaction: attempts, each with a transaction of its own, until one counts. */
-export async function runRoot<T>(
+export function runRoot<T>(
   owner: UnitOwner,
   context: TransactionContext,
   outer: TransactionScope | null,
@@ -21,13 +22,24 @@ export async function runRoot<T>(
   fn: () => T | Promise<T>,
   place: Place,
 ): Promise<T> {
-  const { retry, timeout, signal } = definition;
+  const { retry, timeout } = definition;
   const expiresAt = timeout === undefined ? Infinity : performance.now() + timeout;
+  const attempt = (number: number): Promise<T> =>
+    runAttempt(owner, context, outer, definition, fn, place, number, expiresAt);
+  return retry === undefined ? attempt(1) : retrying(retry, definition.signal, expiresAt, attempt);
+}
+
+async function retrying<T>(
+  retry: RetryOptions,
+  signal: AbortSignal | undefined,
+  expiresAt: number,
+  run: (attempt: number) => Promise<T>,
+): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
-      return await runAttempt(owner, context, outer, definition, fn, place, attempt, expiresAt);
+      return await run(attempt);
     } catch (error) {
-      if (retry === undefined || !mayRetry(retry, attempt, error)) throw error;
+      if (!mayRetry(retry, attempt, error)) throw error;
       const pause = pauseBefore(retry, attempt + 1);
       if (performance.now() + pause >= expiresAt || !(await pausing(pause, signal))) throw error;
     }
@@ -65,6 +77,8 @@ async function runAttempt<T>(
     const scope = new TransactionScope('root', owner, parent, context, transaction, root, definition, outer, attempt);
     const end = await runBody(scope, transaction, fn);
     try {
+      const { result, stray } = end;
+      if (!result.threw && stray.length === 0 && scope.mark === null && transaction.endUnused()) return result.value;
       return await complete(scope, transaction, end);
     } finally {
       scope.close();

@@ -24,38 +24,36 @@ export async function runBody<T>(
   transaction: PhysicalTransaction,
   fn: () => T | Promise<T>,
 ): Promise<BodyEnd<T>> {
-  const result = await call(scope, transaction.abortSignal, fn);
+  const { abortSignal } = transaction;
+  let result: Result<T>;
+  try {
+    const value = await (abortSignal === undefined ? runInFrame(scope, fn) : abortable(scope, abortSignal, fn));
+    result = { threw: false, value };
+  } catch (error) {
+    result = { threw: true, error };
+  }
   if (scope.busy && transaction.abortReason === null) return { result, stray: await scope.settle() };
   // Once the transaction was given up nothing of what is in flight counts any more.
   scope.stop();
   return { result, stray: NOTHING_STRAY };
 }
 
-/** A signal ends the wait for the function. */
-async function call<T>(
-  scope: TransactionScope,
-  signal: AbortSignal | undefined,
-  fn: () => T | Promise<T>,
-): Promise<Result<T>> {
+/** Calls the function; a signal ends the wait for it. */
+async function abortable<T>(scope: TransactionScope, signal: AbortSignal, fn: () => T | Promise<T>): Promise<T> {
+  signal.throwIfAborted();
+  let stop: (() => void) | undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    const onAbort = (): void => {
+      reject(signal.reason as Error);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+    stop = () => {
+      signal.removeEventListener('abort', onAbort);
+    };
+  });
   try {
-    if (signal === undefined) return { threw: false, value: await runInFrame(scope, fn) };
-    signal.throwIfAborted();
-    let stop: (() => void) | undefined;
-    const aborted = new Promise<never>((_, reject) => {
-      const onAbort = (): void => {
-        reject(signal.reason as Error);
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      stop = () => {
-        signal.removeEventListener('abort', onAbort);
-      };
-    });
-    try {
-      return { threw: false, value: await Promise.race([runInFrame(scope, async () => fn()), aborted]) };
-    } finally {
-      stop?.();
-    }
-  } catch (error) {
-    return { threw: true, error };
+    return await Promise.race([runInFrame(scope, async () => fn()), aborted]);
+  } finally {
+    stop?.();
   }
 }

@@ -121,14 +121,26 @@ export class TransactionManager implements UnitOwner {
    * The engine behind `run` and the decorator: a definition that has been made already.
    * @param place a method is named by its class; capturing a stack at each call of one would cost more than the call
    */
-  async execute<T>(
+  execute<T>(
     database: Database,
     definition: TransactionDefinition,
     fn: () => T | Promise<T>,
     place = new Place(definition.label, false),
   ): Promise<T> {
     const frame = ambientFrame(database);
-    if (frame === null) return this.#inOwnUnit(database, definition, fn, place);
+    return frame === null
+      ? this.#inOwnUnit(database, definition, fn, place)
+      : this.#below(frame, database, definition, fn, place);
+  }
+
+  /** Inside a unit or a scope. */
+  async #below<T>(
+    frame: Frame,
+    database: Database,
+    definition: TransactionDefinition,
+    fn: () => T | Promise<T>,
+    place: Place,
+  ): Promise<T> {
     const context = frame.contextOf(database) as TransactionContext;
     const scope = frame.scope ?? null;
     if (scope === null || frame.completing === true) {
