@@ -22,6 +22,8 @@ type DatabaseErrorClass = new (message: string, fields: DatabaseErrorFields, opt
 
 const CLASS_BY_STATE: ReadonlyMap<string, DatabaseErrorClass> = new Map<string, DatabaseErrorClass>([
   ['23505', UniqueViolationError],
+  // ON DELETE RESTRICT has a state of its own since PostgreSQL 18.
+  ['23001', ForeignKeyViolationError],
   ['23503', ForeignKeyViolationError],
   ['23502', NotNullViolationError],
   ['23514', CheckViolationError],

@@ -1,15 +1,34 @@
-import type { EntityMapping } from '../database/entity-mapping.js';
+import type { EntityMapping, RelationMapping } from '../database/entity-mapping.js';
+import type { InstanceState } from './instance-state.js';
 
 /** The objects that an object's relations hold. What is not loaded is not there. */
-export function* relatedObjects(mapping: EntityMapping, entity: object): Generator<object> {
+export function* relatedObjects(
+  mapping: EntityMapping,
+  entity: object,
+): Generator<{ readonly relation: RelationMapping; readonly related: object }> {
   for (const relation of mapping.relations) {
     if (!relation.persistence) continue;
     const value = relation.get(entity);
     if (typeof value !== 'object' || value === null) continue;
     if (Array.isArray(value)) {
-      for (const item of value as unknown[]) if (typeof item === 'object' && item !== null) yield item;
+      for (const related of value as unknown[]) {
+        if (typeof related === 'object' && related !== null) yield { relation, related };
+      }
     } else {
-      yield value;
+      yield { relation, related: value };
     }
+  }
+}
+
+/** What an object's collections held when they were last seen and hold no more: a flush has to let go of it. */
+export function* removedObjects({ mapping, entity, relations }: InstanceState): Generator<object> {
+  for (const relation of mapping.relations) {
+    const seen = relations?.[relation.index];
+    if (seen === undefined || relation.isOwningToOne || !relation.persistence) continue;
+    const value = relation.get(entity);
+    if (value === undefined) continue;
+    const now = new Set<unknown>(Array.isArray(value) ? value : [value]);
+    const before = seen.isToMany ? seen.items : seen.related === null ? [] : [seen.related];
+    for (const item of before) if (!now.has(item)) yield item;
   }
 }

@@ -244,7 +244,7 @@ export class ChangeCollector {
     const transaction = this.#transaction;
     const isLocked = transaction !== null && state.lockedIn === transaction;
     const expected = mapping.version === null ? undefined : mapping.version.storedParameter(snapshot);
-    const version = expected === undefined || expected === null ? undefined : expected;
+    const version = expected ?? undefined;
     const isSafe =
       state.trustedIn === this.#transaction || (this.#seesOneSnapshot && state.seenIn === this.#transaction);
     const checked =

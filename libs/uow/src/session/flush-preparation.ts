@@ -138,8 +138,10 @@ export class FlushPreparation {
       const unlink = relation.kind === 'many-to-many';
       if (!unlink) this.#claimKnown(relation, owners, relations, transaction);
       const unseen = owners.filter((owner) => {
-        if (!this.#isLoaded(owner, relation, transaction)) return true;
-        return unlink && objectsBefore(relation, owner) > 0;
+        if (this.#isLoaded(owner, relation, transaction)) return unlink && itemsBefore(relation, owner).length > 0;
+        // Whoever deletes all that a collection held, as it was last read, needs no search for others.
+        const before = itemsBefore(relation, owner);
+        return unlink || before.length === 0 || before.some((item) => !this.#isGoing(item));
       });
       if (unseen.length === 0) return;
       const { inverse } = relation;
@@ -188,9 +190,14 @@ export class FlushPreparation {
     }
   }
 
+  #isGoing(entity: object): boolean {
+    return this.#unit.own(entity)?.isMarkedDeleted === true;
+  }
+
   #isLoaded(owner: InstanceState, relation: RelationMapping, transaction: PhysicalTransaction | null): boolean {
     const seen = owner.relations?.[relation.index];
     if (seen === undefined || seen.isStale === true) return false;
+    if (seen.seenIn === transaction) return true;
     return relation.isOwningToOne || !this.#reader.isStale(owner, transaction);
   }
 }
@@ -249,10 +256,11 @@ function objectsOf(relation: RelationMapping, owner: InstanceState): object[] {
   return typeof value === 'object' && value !== null ? [value] : [];
 }
 
-function objectsBefore(relation: RelationMapping, owner: InstanceState): number {
+function itemsBefore(relation: RelationMapping, owner: InstanceState): readonly object[] {
   const seen = owner.relations?.[relation.index];
-  if (seen === undefined) return 0;
-  return seen.isToMany ? seen.items.length : seen.related === null ? 0 : 1;
+  if (seen === undefined) return [];
+  if (seen.isToMany) return seen.items;
+  return seen.related === null ? [] : [seen.related];
 }
 
 function isClaimed(claims: readonly Claim[], relation: RelationMapping): boolean {

@@ -18,13 +18,16 @@ export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], tr
     if (change?.kind === 'delete') unit.rowDeleted(state);
     if (takesOver !== null) unit.rowDeleted(takesOver);
   }
+  const mirrors: (() => void)[] = [];
   for (const picture of pictures) {
     const { change } = picture;
     if (change?.kind === 'insert') applyInsert(unit, picture, change, transaction);
     else if (picture.takesOver !== null) applyTakeOver(unit, picture, picture.takesOver, change, transaction);
     else if (change?.kind === 'update') applyUpdate(unit, picture, change, transaction);
-    if (change?.kind !== 'delete') applyRelations(unit, picture);
+    if (change?.kind !== 'delete') applyRelations(unit, picture, mirrors);
   }
+  // When every side is as its own object says: otherwise what is put there would be taken for its change.
+  for (const mirror of mirrors) mirror();
   const deleted = pictures.flatMap(({ change, state }) => (change?.kind === 'delete' ? [state] : []));
   if (deleted.length > 0) followDatabase(unit, deleted);
 }
@@ -156,7 +159,8 @@ function fromParameter(column: ColumnMapping, parameter: unknown): unknown {
 
 // ── relations ─────────────────────────────────────────────────────────────────────────────────────────────
 
-function applyRelations(unit: UnitOfWork, picture: RowPicture): void {
+/** @param mirrors takes what is to be done to the other sides, once all objects have been through this */
+function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: (() => void)[]): void {
   const { state } = picture;
   if (picture.relations === null && picture.sets.length === 0) return;
   unit.memory.touch(state);
@@ -171,12 +175,37 @@ function applyRelations(unit: UnitOfWork, picture: RowPicture): void {
     }
     state.relations[relation.index] = { isToMany: false, related: related ?? null };
     if (relation.inverse === null) continue;
-    if (former !== null && former !== related) leave(unit, former, relation.inverse, state.entity);
-    if (related != null) join(unit, related, relation.inverse, state.entity);
+    const { inverse } = relation;
+    mirrors.push(() => {
+      if (former !== null && former !== related) leave(unit, former, inverse, state.entity);
+      if (related != null) join(unit, related, inverse, state.entity);
+    });
   }
+  for (const relation of state.mapping.relations) mirrorLinks(unit, state, relation, before, mirrors);
 }
 
-function setRelation(state: InstanceState, relation: RelationMapping, related: object | null | undefined): void {
+/** What came into a many-to-many collection, or left it, does so on the other side, too. */
+function mirrorLinks(
+  unit: UnitOfWork,
+  state: InstanceState,
+  relation: RelationMapping,
+  before: InstanceState['relations'],
+  mirrors: (() => void)[],
+): void {
+  const { inverse } = relation;
+  const now = state.relations?.[relation.index];
+  const last = before?.[relation.index];
+  if (relation.kind !== 'many-to-many' || inverse === null || now === last || now?.isToMany !== true) return;
+  const had = new Set(last?.isToMany === true ? last.items : []);
+  const has = new Set(now.items);
+  mirrors.push(() => {
+    for (const item of has) if (!had.has(item)) join(unit, item, inverse, state.entity);
+    for (const item of had) if (!has.has(item)) leave(unit, item, inverse, state.entity);
+  });
+}
+
+/** Sets a relation on behalf of a flush or a load; of a new object it is remembered, for a rollback to take it back. */
+export function setRelation(state: InstanceState, relation: RelationMapping, related: object | null | undefined): void {
   const { entity } = state;
   const before = relation.get(entity);
   relation.set(entity, related);

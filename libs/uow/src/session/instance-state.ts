@@ -1,4 +1,10 @@
-import type { ColumnMapping, EntityMapping, IdentityKey, Snapshot } from '../database/entity-mapping.js';
+import type {
+  ColumnMapping,
+  EntityMapping,
+  IdentityKey,
+  RelationMapping,
+  Snapshot,
+} from '../database/entity-mapping.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { ObjectState } from './object-state.js';
 
@@ -22,6 +28,8 @@ export class InstanceState {
   expired: Set<ColumnMapping> | null = null;
   /** True for a detached object of which columns were never loaded. */
   missing = false;
+  /** What an object that was not added by itself was reached from; null for one that was. */
+  reachedBy: { readonly owner: InstanceState; readonly relation: RelationMapping } | null = null;
   /** True between `delete()` and the flush that carries it out. */
   isMarkedDeleted = false;
   /** True after its row was deleted by a flush, until it is made transient. */
@@ -48,15 +56,18 @@ export interface SessionIdentity {
 }
 
 /** A relation as last seen: the object it held, or the array with a copy of its contents. */
-export type RelationSnapshot =
-  | { readonly isToMany: false; readonly related: object | null; readonly isStale?: boolean }
-  | {
-      readonly isToMany: true;
-      readonly array: object[];
-      readonly items: readonly object[];
-      /** The owner was read again since: the next load reads the relation, too. */
-      readonly isStale?: boolean;
-    };
+export type RelationSnapshot = RelationKnowledge &
+  (
+    | { readonly isToMany: false; readonly related: object | null }
+    | { readonly isToMany: true; readonly array: object[]; readonly items: readonly object[] }
+  );
+
+interface RelationKnowledge {
+  /** The owner was read again since: the next load reads the relation, too. */
+  readonly isStale?: boolean;
+  /** The transaction in which it was read; without one, or noted by a flush, the owner's own age counts. */
+  readonly seenIn?: PhysicalTransaction | null;
+}
 
 export interface WrittenProperty {
   readonly before: unknown;

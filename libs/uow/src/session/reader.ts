@@ -43,12 +43,31 @@ export class Reader {
   readonly #unit: UnitOfWork;
   readonly #queries: EntityQueries;
   readonly relations: RelationLoader;
+  /** Read objects whose entity has listeners of loads. */
+  readonly #loaded: InstanceState[] = [];
 
   constructor(session: ReadingSession, unit: UnitOfWork, queries: EntityQueries) {
     this.#session = session;
     this.#unit = unit;
     this.#queries = queries;
     this.relations = new RelationLoader(unit, this);
+  }
+
+  get hasLoaded(): boolean {
+    return this.#loaded.length > 0;
+  }
+
+  /** Tells the listeners of the entities about what was read since the last time. */
+  async tellLoaded(): Promise<void> {
+    while (this.#loaded.length > 0) {
+      const state = this.#loaded.shift()!;
+      await state.mapping.listeners.run('afterLoad', state.entity, {
+        transaction: this.transaction(),
+        before: undefined,
+        changed: [],
+        relations: [],
+      });
+    }
   }
 
   transaction(): PhysicalTransaction | null {
@@ -65,6 +84,11 @@ export class Reader {
     if (transaction === null || state.seenIn === transaction || this.#session.trustsAfterCommit) return false;
     // What was read before a transaction may have changed since: from its declaration on, or from its BEGIN on.
     return transaction.origin === 'declared' || transaction.begun;
+  }
+
+  /** True when the object's row has to be read before its values may be relied on. */
+  isDue(state: InstanceState): boolean {
+    return state.expired !== null || this.isStale(state, this.#session.transaction);
   }
 
   // ── by key ────────────────────────────────────────────────────────────────────────────────────────────
@@ -216,6 +240,7 @@ export class Reader {
       this.#unit.adopt(state, key);
       this.#unit.believe(state);
       state.seenIn = transaction;
+      if (mapping.listeners.has('afterLoad')) this.#loaded.push(state);
     } else {
       state = known;
       this.#refresh(state, asked, reader, row, options, transaction);
@@ -256,6 +281,7 @@ export class Reader {
     state.expired = null;
     this.#unit.believe(state);
     this.#followForeignKeys(state, before);
+    if (state.mapping.listeners.has('afterLoad')) this.#loaded.push(state);
     this.markRelationsStale(state, state.mapping.relations);
   }
 

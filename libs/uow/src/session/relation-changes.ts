@@ -8,8 +8,10 @@ import type { UnitOfWork } from './unit-of-work.js';
  */
 export interface RelationChanges {
   /** For each child: what inverse sides say about its owning relations. */
-  readonly claims: ReadonlyMap<object, readonly Claim[]>;
+  readonly claims: Map<object, Claim[]>;
   readonly links: readonly LinkChange[];
+  /** Collections and inverse sides that were set although they were not loaded: what they replace is not known. */
+  readonly unseen: readonly { readonly state: InstanceState; readonly relation: RelationMapping }[];
 }
 
 /** An inverse side has gained an object, or lost it. */
@@ -48,6 +50,7 @@ function inversesOf(mapping: EntityMapping): readonly RelationMapping[] {
 export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
   const claims = new Map<object, Claim[]>();
   const links = new Map<string, LinkChange>();
+  const unseen: { state: InstanceState; relation: RelationMapping }[] = [];
   const numbers = new Map<object, number>();
   const number = (object: object): number => {
     let known = numbers.get(object);
@@ -61,6 +64,7 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       const value = relation.get(state.entity);
       if (value === undefined) continue;
       const seen = state.relations?.[relation.index];
+      if (seen === undefined && state.state === 'persistent') unseen.push({ state, relation });
       const before = seen === undefined ? [] : seen.isToMany ? seen.items : seen.related === null ? [] : [seen.related];
       const now = Array.isArray(value) ? (value as object[]) : value === null ? [] : [value];
       if (sameItems(before, now)) continue;
@@ -81,9 +85,7 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       return;
     }
     if (relation.inverse === null) return;
-    let known = claims.get(item);
-    if (known === undefined) claims.set(item, (known = []));
-    known.push({
+    addClaim(claims, item, {
       relation: relation.inverse,
       parent: isGain ? owner : null,
       formerParent: isGain ? null : owner,
@@ -93,7 +95,13 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
 
   unit.identity.forEach(visit);
   unit.pending.forEach(visit);
-  return { claims, links: [...links.values()] };
+  return { claims, links: [...links.values()], unseen };
+}
+
+export function addClaim(claims: Map<object, Claim[]>, child: object, claim: Claim): void {
+  const known = claims.get(child);
+  if (known === undefined) claims.set(child, [claim]);
+  else known.push(claim);
 }
 
 function sameItems(a: readonly object[], b: readonly object[]): boolean {

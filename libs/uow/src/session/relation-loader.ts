@@ -3,6 +3,7 @@ import type { Statement } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Reader } from './reader.js';
+import { setRelation } from './flush-result.js';
 import { referredObject } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -211,15 +212,16 @@ export class RelationLoader {
     if (relation.isToMany) {
       const items = value as object[];
       const own = relation.get(owner.entity);
-      const array = mode === 'baseline' && Array.isArray(own) ? (own as object[]) : seen?.isToMany === true ? seen.array : items;
+      const array =
+        mode === 'baseline' && Array.isArray(own) ? (own as object[]) : seen?.isToMany === true ? seen.array : items;
       snapshot = { isToMany: true, array, items: [...items], seenIn };
       if (mode !== 'baseline') {
         if (array !== items) array.splice(0, array.length, ...items);
-        relation.set(owner.entity, array);
+        if (relation.get(owner.entity) !== array) setRelation(owner, relation, array);
       }
     } else {
       snapshot = { isToMany: false, related: value, seenIn };
-      if (mode !== 'baseline') relation.set(owner.entity, value);
+      if (mode !== 'baseline') setRelation(owner, relation, value);
     }
     owner.relations = owner.relations === null ? [] : [...owner.relations];
     owner.relations[relation.index] = snapshot;

@@ -237,7 +237,9 @@ export class Session implements SessionIdentity, ReadingSession {
     const place = new Place(name);
     this.#inFlight.add(place);
     try {
-      return await fn(name);
+      const result = await fn(name);
+      if (this.reader.hasLoaded) await this.reader.tellLoaded();
+      return result;
     } finally {
       this.#inFlight.delete(place);
     }

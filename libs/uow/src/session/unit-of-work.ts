@@ -11,7 +11,7 @@ import {
   UnmappedEntityError,
   UnsupportedMappingError,
 } from '../errors/session-errors.js';
-import { relatedObjects } from './cascades.js';
+import { relatedObjects, removedObjects } from './cascades.js';
 import { IdentityMap } from './identity-map.js';
 import { stateFor, stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot, SessionIdentity } from './instance-state.js';
@@ -138,17 +138,32 @@ export class UnitOfWork {
     const mapping = this.mappingOf(entity);
     this.#refuseReadOnly(mapping);
     this.#refuseForeign(stateOf(entity), 'add');
-    const queue: object[] = [entity];
-    const seen = new Set<object>(queue);
+    this.#addReachable(entity, null);
+  }
+
+  /** Adds an object and what is reachable from it; of an object that was detached, also what its collections lost. */
+  #addReachable(entity: object, reachedBy: InstanceState['reachedBy']): void {
+    const queue: { readonly one: object; readonly by: InstanceState['reachedBy'] }[] = [{ one: entity, by: reachedBy }];
+    const seen = new Set<object>([entity]);
+    const isTop = reachedBy === null;
     for (let at = 0; at < queue.length; at++) {
-      const one = queue[at]!;
-      this.#addOne(one, at > 0);
-      const ownMapping = stateOf(one)?.mapping ?? this.mappings.ofEntity(one);
-      if (ownMapping === null) continue;
-      for (const related of relatedObjects(ownMapping, one)) {
+      const { one, by } = queue[at]!;
+      const wasDetached = stateOf(one)?.state === 'detached';
+      this.#addOne(one, at > 0 || !isTop, by);
+      const state = stateOf(one);
+      const mapping = state?.mapping ?? this.mappings.ofEntity(one);
+      if (mapping === null) continue;
+      for (const { relation, related } of relatedObjects(mapping, one)) {
         if (seen.has(related)) continue;
         seen.add(related);
-        if (this.mappings.ofEntity(related) !== null || stateOf(related) !== undefined) queue.push(related);
+        if (this.mappings.ofEntity(related) === null && stateOf(related) === undefined) continue;
+        queue.push({ one: related, by: state === undefined ? null : { owner: state, relation } });
+      }
+      if (!wasDetached || state?.session !== this.owner) continue;
+      for (const removed of removedObjects(state)) {
+        if (seen.has(removed) || stateOf(removed)?.state !== 'detached') continue;
+        seen.add(removed);
+        queue.push({ one: removed, by: null });
       }
     }
   }
@@ -157,12 +172,12 @@ export class UnitOfWork {
   cascade(): void {
     const visit = (state: InstanceState): void => {
       if (state.mapping.relations.length === 0 || state.isMarkedDeleted) return;
-      for (const related of relatedObjects(state.mapping, state.entity)) {
+      for (const { relation, related } of relatedObjects(state.mapping, state.entity)) {
         const known = stateOf(related);
         if (known?.session != null) continue;
         if (known === undefined && this.mappings.ofEntity(related) === null) continue;
         if (known?.wasDeleted === true) continue;
-        this.add(related);
+        this.#addReachable(related, { owner: state, relation });
       }
     };
     this.identity.forEach(visit);
@@ -170,9 +185,10 @@ export class UnitOfWork {
     for (const state of [...this.pending]) visit(state);
   }
 
-  #addOne(entity: object, isCascaded: boolean): void {
+  #addOne(entity: object, isCascaded: boolean, reachedBy: InstanceState['reachedBy']): void {
     const known = stateOf(entity);
     if (known?.session === this.owner) {
+      if (!isCascaded) known.reachedBy = null;
       if (known.isMarkedDeleted && !isCascaded) {
         this.memory.touch(known);
         known.isMarkedDeleted = false;
@@ -201,6 +217,7 @@ export class UnitOfWork {
     }
     this.memory.touch(state);
     state.session = this.owner;
+    state.reachedBy = reachedBy;
     this.pending.add(state);
     this.move(state, 'pending', 'add');
   }
@@ -240,9 +257,25 @@ export class UnitOfWork {
       }
       this.#attach(state);
     }
+    this.markForDeletion(state);
+  }
+
+  /** Has the next flush delete a persistent object's row. */
+  markForDeletion(state: InstanceState): void {
     this.memory.touch(state);
     state.isMarkedDeleted = true;
     this.toDelete.add(state);
+  }
+
+  /** The object's row was deleted in the open transaction. */
+  rowDeleted(state: InstanceState): void {
+    this.memory.touch(state);
+    this.identity.delete(state);
+    this.toDelete.delete(state);
+    this.deleted.add(state);
+    state.isMarkedDeleted = false;
+    state.wasDeleted = true;
+    this.move(state, 'deleted', 'flush');
   }
 
   /** Takes an object out of the session. */
@@ -468,7 +501,8 @@ function restoreArray(seen: Extract<RelationSnapshot, { isToMany: true }>): void
 }
 
 function undoWritten(state: InstanceState): void {
-  for (const property of state.written ?? []) {
+  // Newest first: a second flush wrote on top of what the first one had written.
+  for (const property of (state.written ?? []).toReversed()) {
     const value = property.get();
     const isUntouched =
       value === property.written ||

@@ -54,7 +54,7 @@ export class CompiledRelation implements RelationMapping {
     this.cascadeRemove = metadata.isCascadeRemove;
     this.cascadeSoftRemove = metadata.isCascadeSoftRemove;
     // TypeORM declares the action on the owning side, and an inverse side asks there.
-    this.orphanAction = metadata.inverseRelation?.orphanedRowAction ?? metadata.orphanedRowAction ?? 'nullify';
+    this.orphanAction = (this.isOwningToOne ? metadata : metadata.inverseRelation)?.orphanedRowAction ?? 'nullify';
     this.onDelete = metadata.onDelete as RelationMapping['onDelete'];
     this.deferrable = metadata.deferrable !== undefined;
     const owner = embeddedPath(metadata.embeddedMetadata);
