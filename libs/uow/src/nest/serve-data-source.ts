@@ -75,6 +75,7 @@ export function serveDataSource(
       application.checkActiveRecords();
     },
     close: async () => {
+      reportOpen(database, application.report);
       await sessions.factory.closeAll();
     },
   };
@@ -105,4 +106,16 @@ function reportUnsupported(name: string, mappings: EntityMappings, report: Repor
       message: `Sessions of data source "${name}" do not support the entity ${entity}: ${unsupported}. Its repositories join transactions all the same.`,
     });
   }
+}
+
+/** Who still has a transaction open when the application ends probably forgot to end it. */
+function reportOpen(database: Database, report: Report): void {
+  const holders = database.holders();
+  if (holders.length === 0) return;
+  report({
+    code: 'UOW_WARN_OPEN_AT_SHUTDOWN',
+    message:
+      `The application ends while transactions of data source "${database.name}" are open; those of sessions that DbSessionFactory opened are rolled back: ` +
+      `${holders.map(({ label, heldFor }) => `${label}, for ${heldFor} ms`).join('; ')}. Close sessions that you open, or hold them with "await using".`,
+  });
 }
