@@ -170,6 +170,9 @@ export interface EntityMapping {
   readonly confirmRows: boolean;
   /** Whether unversioned updates check old values. */
   readonly staleCheck: boolean;
+  /** TypeORM's entity listeners and subscribers of the entity. */
+  readonly listeners: EntityListeners;
+
   /** A new instance, made as TypeORM makes it. */
   create(): object;
   /** The reader of rows whose first columns are `readColumns`. */
@@ -187,6 +190,27 @@ export interface EntityMapping {
   keyParameters(id: unknown): unknown[];
   /** The mapping of the class that a discriminator value stands for. */
   childFor(discriminatorValue: unknown): EntityMapping;
+}
+
+/** Moments of an object's life that entity listeners and subscribers hear of. */
+export type ListenedMoment =
+  'beforeInsert' | 'afterInsert' | 'beforeUpdate' | 'afterUpdate' | 'beforeRemove' | 'afterRemove' | 'afterLoad';
+
+/** What a subscriber is told beside the entity. */
+export interface ListenedEvent {
+  /** The transaction that it happens in; null for a load outside one. */
+  readonly transaction: object | null;
+  /** The object as the row was, for changes and removals. */
+  readonly before: object | undefined;
+  /** Paths of changed columns and relations. */
+  readonly changed: readonly string[];
+  readonly relations: readonly string[];
+}
+
+export interface EntityListeners {
+  has(moment: ListenedMoment): boolean;
+  /** Calls them one after another, and waits for each. */
+  run(moment: ListenedMoment, entity: object, event: ListenedEvent): Promise<void>;
 }
 
 /** All mappings of a data source. */

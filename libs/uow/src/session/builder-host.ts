@@ -38,7 +38,7 @@ export class SessionBuilderHost implements BuilderHost<PhysicalTransaction> {
     if (state === undefined) return;
     const seen = state.relations?.[relation.index];
     // What is loaded and to be believed is not overwritten, and what the user has set there is a change.
-    if (relation.get(entity) !== undefined && (seen === undefined || seen.isStale !== true)) return;
+    if (relation.get(entity) !== undefined && seen?.isStale !== true) return;
     reader.touchRead(state);
     let value = related;
     if (Array.isArray(value) && seen?.isToMany === true) {

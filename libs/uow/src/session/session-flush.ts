@@ -6,6 +6,7 @@ import type { CommitPayload } from '../transaction/transaction-synchronization.j
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { ChangeCollector } from './change-collector.js';
 import type { CollectedChanges } from './change-collector.js';
+import { FlushListeners, isHeardAfter, listensToFlushes } from './flush-listeners.js';
 import { FlushPreparation } from './flush-preparation.js';
 import type { PreparedFlush } from './flush-preparation.js';
 import { previewOf } from './flush-preview.js';
@@ -52,6 +53,7 @@ export class SessionFlush {
         while (!work.executor.isDone) await this.#sendNext(work, transaction, operation);
         this.#unit.hasWritten = true;
         applyFlush(this.#unit, work.collected.pictures, transaction);
+        await work.listeners?.after(work.collected.pictures);
         await this.#afterFlush();
       }),
     );
@@ -65,11 +67,21 @@ export class SessionFlush {
       return null;
     }
     let payload: CommitPayload | null = null;
+    let isWorkLeft = false;
     await transaction.exclusive('the flush before COMMIT', () =>
       this.#guarded(async () => {
         await this.#beforeFlush();
         const work = await this.#prepare(transaction, 'the flush before COMMIT');
         if (work === null) return;
+        if (isHeardAfter(work.collected.pictures)) {
+          // Somebody has to be told between the last row and COMMIT.
+          while (!work.executor.isDone) await this.#sendNext(work, transaction, 'the flush before COMMIT');
+          this.#unit.hasWritten = true;
+          applyFlush(this.#unit, work.collected.pictures, transaction);
+          await work.listeners?.after(work.collected.pictures);
+          isWorkLeft = this.#unit.hasWork;
+          return;
+        }
         for (;;) {
           const statements = work.executor.next();
           if (!work.executor.isDone) {
@@ -88,7 +100,8 @@ export class SessionFlush {
         }
       }),
     );
-    return payload;
+    // What listeners have changed after the rows were written is part of the transaction, too.
+    return isWorkLeft ? this.beforeCommit(transaction) : payload;
   }
 
   /** What a flush would send now. Relations that it would have to read first are taken as they are. */
@@ -102,12 +115,8 @@ export class SessionFlush {
   }
 
   async #prepare(transaction: PhysicalTransaction, operation: string): Promise<Work | null> {
-    let prepared = this.#preparation.settle(transaction);
-    while (!prepared.isReady) {
-      await prepared.load(operation);
-      prepared = this.#preparation.settle(transaction);
-    }
-    const collected = new ChangeCollector(this.#unit, transaction).collect(prepared);
+    const listeners = listensToFlushes(this.#source.mappings) ? new FlushListeners(this.#unit, transaction) : null;
+    const collected = await this.#collect(transaction, listeners, operation);
     if (collected.changes.length === 0) {
       applyFlush(this.#unit, collected.pictures, transaction);
       return null;
@@ -123,7 +132,25 @@ export class SessionFlush {
         });
       },
     });
-    return { collected, executor };
+    return { collected, executor, listeners };
+  }
+
+  /** Looks, reads and announces until nothing is missing; the picture is taken in the same step as the last look. */
+  async #collect(
+    transaction: PhysicalTransaction,
+    listeners: FlushListeners | null,
+    operation: string,
+  ): Promise<CollectedChanges> {
+    for (;;) {
+      const prepared = this.#preparation.settle(transaction);
+      if (!prepared.isReady) {
+        await prepared.load(operation);
+        continue;
+      }
+      const news = listeners?.news ?? [];
+      if (news.length === 0) return new ChangeCollector(this.#unit, transaction).collect(prepared);
+      await listeners!.announce(news);
+    }
   }
 
   async #sendNext(work: Work, transaction: PhysicalTransaction, operation: string): Promise<void> {
@@ -183,4 +210,6 @@ export class SessionFlush {
 interface Work {
   readonly collected: CollectedChanges;
   readonly executor: FlushExecutor;
+  /** Null where no entity has listeners. */
+  readonly listeners: FlushListeners | null;
 }

@@ -4,6 +4,7 @@ import { shownValue } from '../errors/shown-value.js';
 import { InvalidIdentityError } from '../errors/session-errors.js';
 import { CompiledColumn } from './column-mapping.js';
 import { compileIsChanged, compileRowReader, joinKeyParts } from './compiled-accessors.js';
+import { CompiledListeners } from './entity-listeners.js';
 import { CompiledRelation } from './relation-mapping.js';
 import type { MappingLookup } from './relation-mapping.js';
 
@@ -34,6 +35,7 @@ export class CompiledMapping implements EntityMapping {
   readonly staleCheck: boolean;
   readonly confirmRows: boolean;
   readonly reader: RowReader;
+  readonly listeners: CompiledListeners;
   readonly isChanged: (entity: object, snapshot: Snapshot) => boolean;
   readonly #lookup: MappingLookup;
   readonly #create: () => object;
@@ -90,6 +92,7 @@ export class CompiledMapping implements EntityMapping {
     this.readColumns = this.columns.filter((column) => column.selected);
     this.reader = this.readerFor(positionsOf(this.columns, this.readColumns));
     this.isChanged = compileIsChanged(this.columns);
+    this.listeners = new CompiledListeners(dataSource, metadata);
     this.#create = compileCreate(dataSource, metadata);
   }
 

@@ -3,6 +3,7 @@ import type { EntityMapping, EntityMappings } from '../database/entity-mapping.j
 import type { BuilderHost as Host } from '../database/loading.js';
 import { isServerError, toDatabaseError } from '../database/postgres-error.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { transactionRunner } from './transaction-runner.js';
 
 /**
  * TypeORM's builder on a session: its statements run in the session's transaction, after an autoflush, and the
@@ -96,17 +97,7 @@ async function inSession(host: BuilderHost, work: () => unknown): Promise<unknow
 
 /** A query runner whose statements go to the transaction; TypeORM's own, from the pool, outside one. */
 function runnerOf(dataSource: DataSource, transaction: PhysicalTransaction | null): QueryRunner {
-  if (transaction === null) return dataSource.createQueryRunner();
-  const runner = dataSource.driver.createQueryRunner('master');
-  const client = {
-    query: (text: string, parameters?: readonly unknown[]) => transaction.runJoined(text, parameters),
-  };
-  Object.assign(runner, {
-    connect: () => Promise.resolve(client),
-    release: () => Promise.resolve(),
-    isTransactionActive: true,
-  });
-  return runner;
+  return transaction === null ? dataSource.createQueryRunner() : transactionRunner(dataSource, transaction);
 }
 
 /** Brings what was found into the session: rows first, then the objects in the shape that the builder gave them. */
@@ -122,7 +113,8 @@ function adopt(
     if (!alias.hasMetadata || alias.metadata.isJunction) continue;
     const mapping = mappings.of(alias.metadata.target);
     const names = mapping.columns.map((column) => `${alias.name}_${column.name}`);
-    if (!mapping.keyColumns.every((column) => names[column.index]! in sample)) continue;
+    const hasKey = mapping.keyColumns.every((column) => Object.hasOwn(sample, names[column.index] ?? ''));
+    if (!hasKey) continue;
     const reader = mapping.readerFor(names.map((name, at) => (name in sample ? at : -1)));
     for (const row of raw) {
       const values = names.map((name) => row[name]);

@@ -1,4 +1,5 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
+import { shownValue } from '../errors/shown-value.js';
 
 /** TypeORM does not export the class by name in every supported version. */
 export type ColumnMetadata = EntityMetadata['columns'][number];
@@ -160,7 +161,7 @@ function sameParameter(a: unknown, b: unknown, isJson: boolean): boolean {
   }
   if (typeof a !== 'object' && typeof b !== 'object') {
     // The driver sends every parameter as text: 5, 5n and '5' are one value to the server. NaN is equal to itself there.
-    return String(a as string) === String(b as string);
+    return shownValue(a) === shownValue(b);
   }
   return sameJson(a, b);
 }
