@@ -60,9 +60,10 @@ export function deleteStatement(step: DeleteStep, missed: (step: DeleteStep, cou
     const source = `unnest(${arrays.join(', ')}) WITH ORDINALITY AS v(${[...aliases, 'n'].join(', ')})`;
     const order = keys.map((column) => `t.${column.sql}`).join(', ');
     const lock = locks
-      ? `, l AS MATERIALIZED (SELECT v.n FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR UPDATE OF t)`
+      ? `, l AS MATERIALIZED (SELECT v.* FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR UPDATE OF t)`
       : '';
-    const using = locks ? 'v JOIN l ON l.n = v.n' : 'v';
+    // Joined to v again, a generic plan would go through all of l for each row of v.
+    const using = locks ? 'l AS v' : 'v';
     const missing = `(SELECT coalesce(string_agg(m.n::text, ','), '') FROM (SELECT v.n FROM v WHERE NOT EXISTS (SELECT FROM d WHERE d.n = v.n) ORDER BY v.n LIMIT 10) AS m)`;
     const count = 'SELECT count(*) AS n FROM d';
     const answer = guard.mustExist

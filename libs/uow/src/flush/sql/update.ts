@@ -146,9 +146,10 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
     const order = keys.map((column) => `t.${column.sql}`).join(', ');
     const strength = first.columns.some((column) => column.isKey) ? 'UPDATE' : 'NO KEY UPDATE';
     const lock = locks
-      ? `, l AS MATERIALIZED (SELECT v.n FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR ${strength} OF t)`
+      ? `, l AS MATERIALIZED (SELECT v.* FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR ${strength} OF t)`
       : '';
-    const from = locks ? 'v JOIN l ON l.n = v.n' : 'v';
+    // Joined to v again, a generic plan would go through all of l for each row of v.
+    const from = locks ? 'l AS v' : 'v';
     const returning = ['v.n', ...answered.map((column) => `t.${column.sql}`)].join(', ');
     const missing = `(SELECT coalesce(string_agg(m.n::text, ','), '') FROM (SELECT v.n FROM v WHERE NOT EXISTS (SELECT FROM u WHERE u.n = v.n) ORDER BY v.n LIMIT 10) AS m)`;
     const fails = guard.mustExist
