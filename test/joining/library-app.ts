@@ -3,7 +3,7 @@ import type { INestApplicationContext } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { Transactional, TransactionManager, UowModule } from 'nestjs-uow';
-import type { TransactionOptions, UowModuleOptions } from 'nestjs-uow';
+import type { UowModuleOptions } from 'nestjs-uow';
 import {
   BaseEntity,
   Column,
@@ -173,4 +173,3 @@ export class LibraryApp implements AsyncDisposable {
   }
 }
 
-export type { TransactionOptions };
