@@ -39,7 +39,7 @@ const NODES = 'SELECT data, parent_id FROM nodes ORDER BY id';
 const written = (): string[] =>
   env.statements().map((sql) => {
     const all = [...sql.matchAll(/(INSERT INTO|UPDATE|DELETE FROM) "(\w+)"/g)];
-    return all.map(([, verb, table]) => `${verb!.split(' ')[0]!} ${table!}`).join(' + ');
+    return all.length === 0 ? sql : all.map(([, verb, table]) => `${verb!.split(' ')[0]!} ${table!}`).join(' + ');
   });
 /** How many statements it took, which is no more than SQLAlchemy needs. */
 const expectAtMost = (count: number): void => {
@@ -73,6 +73,7 @@ test('SA-101: children that refer to a new parent bring it along, and it is inse
 
 test('SA-102: deleting a parent and its children takes one DELETE for each table, children first', async () => {
   const user = User.named('ed', Address.of('a'), Address.of('b'));
+  user.orders = [];
   await flushed(user);
   session.deleteAll([user, ...user.addresses]);
   await session.commit();
@@ -81,6 +82,7 @@ test('SA-102: deleting a parent and its children takes one DELETE for each table
 
 test('SA-103: deleting a parent without a cascade sets its children’s nullable keys null first', async () => {
   const user = User.named('ed', Address.of('a'), Address.of('b'));
+  user.orders = [];
   await flushed(user);
   session.delete(user);
   await session.commit();

@@ -67,7 +67,7 @@ export class SessionFlush {
       return null;
     }
     let payload: CommitPayload | null = null;
-    let isWorkLeft = false;
+    const left = { isWork: false };
     await transaction.exclusive('the flush before COMMIT', () =>
       this.#guarded(async () => {
         await this.#beforeFlush();
@@ -79,7 +79,7 @@ export class SessionFlush {
           this.#unit.hasWritten = true;
           applyFlush(this.#unit, work.collected.pictures, transaction);
           await work.listeners?.after(work.collected.pictures);
-          isWorkLeft = this.#unit.hasWork;
+          left.isWork = this.#unit.hasWork;
           return;
         }
         for (;;) {
@@ -101,7 +101,7 @@ export class SessionFlush {
       }),
     );
     // What listeners have changed after the rows were written is part of the transaction, too.
-    return isWorkLeft ? this.beforeCommit(transaction) : payload;
+    return left.isWork ? this.beforeCommit(transaction) : payload;
   }
 
   /** What a flush would send now. Relations that it would have to read first are taken as they are. */
