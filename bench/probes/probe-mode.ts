@@ -1,9 +1,10 @@
 import pg from 'pg';
 import { contenderNames } from '../contenders/contenders.js';
 import { startBenchDatabase } from '../postgres.js';
-import { probeTable } from './probe-table.js';
 import { probes } from './probes.js';
 import { runProbe, type Finding } from './run-probes.js';
+import { versions } from '../report/surroundings.js';
+import { writeProbes } from './write-probes.js';
 
 export async function probeMode({
   only,
@@ -31,5 +32,6 @@ export async function probeMode({
       console.log(`${probe.name} · ${contender}: ${seen.join('; ') || 'not offered'}`);
     }
   }
-  console.log(`\n${probeTable(chosen, asked, findings)}`);
+  const { server } = database;
+  await writeProbes({ node: process.version, server, versions: versions(), findings }, chosen, asked);
 }

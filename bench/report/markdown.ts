@@ -18,14 +18,23 @@ export function markdown(results: Results): string {
 
 function table(measured: readonly Measured[]): string {
   const { title, unit, workload } = measured[0]!;
-  const anchor = measured.find(({ contender }) => contender === 'pg')?.figure.median;
-  const header = ['', unit, '× pg by hand', 'client CPU, ms each', 'statements', 'round trips', 'peak memory, MiB'];
+  const byHand = measured.find(({ contender }) => contender === 'pg');
+  const anchor = byHand ?? measured.find(({ contender }) => contender === 'bare Nest');
+  const header = [
+    '',
+    unit,
+    anchor === undefined ? '' : `× ${nameOf(anchor)}`,
+    'client CPU, ms each',
+    'statements',
+    'round trips',
+    'peak memory, MiB',
+  ];
   const rows = [...measured]
     .sort((a, b) => place(a) - place(b))
     .map(({ contender, figure, cpuMs, wire, peakMiB }) => [
-      contender in contenders ? contenders[contender as keyof typeof contenders] : contender,
+      nameOf({ contender }),
       `${shown(figure.median)} (${shown(figure.least)} to ${shown(figure.most)})`,
-      anchor === undefined ? '' : shown(figure.median / anchor),
+      anchor === undefined ? '' : shown(figure.median / anchor.figure.median),
       cpuMs === undefined ? '' : shown(cpuMs),
       wire === undefined ? '' : shown(wire.statements),
       wire === undefined ? '' : shown(wire.roundTrips),
@@ -33,6 +42,10 @@ function table(measured: readonly Measured[]): string {
     ]);
   const lines = [header, header.map((_, i) => (i === 0 ? '---' : '---:')), ...rows];
   return [`### ${workload}: ${title}`, lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')].join('\n\n');
+}
+
+function nameOf({ contender }: Pick<Measured, 'contender'>): string {
+  return contender in contenders ? contenders[contender as keyof typeof contenders] : contender;
 }
 
 function place({ contender }: Measured): number {

@@ -1,6 +1,7 @@
 import pg from 'pg';
 import { openBank } from '../bank/bank-schema.js';
 import { contenderNames } from '../contenders/contenders.js';
+import { measureHttp } from '../http/measure-http.js';
 import { startBenchDatabase } from '../postgres.js';
 import type { Measured, Results } from '../report/results.js';
 import { machine, versions } from '../report/surroundings.js';
@@ -23,12 +24,13 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
   await using database = await startBenchDatabase();
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
+  await using _ = { [Symbol.asyncDispose]: () => client.end() };
   await openBank(client);
   const pace = choice.quick ? quick : full;
   const bench: Bench = { url: database.url, client, asked, pace, log: console.log };
   const measured: Measured[] = [];
   for (const workload of chosen) measured.push(...(await measureWorkload(workload, bench)));
-  await client.end();
+  if (choice.groups.length === 0 || choice.groups.includes('F')) measured.push(...(await measureHttp(bench)));
   const results: Results = {
     machine: machine(),
     node: process.version,

@@ -1,0 +1,124 @@
+import { accounts } from '../bank/bank-schema.js';
+import type { Contender } from '../contenders/contenders.js';
+import { ContenderProcess } from '../process/contender-process.js';
+import type { Measured } from '../report/results.js';
+import { spreadOf } from '../report/series.js';
+import { workloads } from '../workloads/workload.js';
+import type { Bench } from '../workloads/measure.js';
+import type { HttpMessage } from './http-process.js';
+import { load, type LoadResult } from './http-load.js';
+
+/** One application under load. */
+interface Served {
+  readonly label: Contender | (string & {});
+  readonly kind: 'transfers' | 'get' | 'get-session' | 'get-request';
+  /** Whose modules it imports; none for a bare application. */
+  readonly modules: Contender | 'none';
+}
+
+const connections = 16;
+const patience = 30_000;
+
+const posting: readonly Contender[] = [
+  'pg',
+  'typeorm',
+  'typeorm-transactional',
+  'nestjs-cls',
+  'mikro-orm',
+  'drizzle',
+  'nestjs-uow',
+];
+
+const greeting: readonly Served[] = [
+  { label: 'bare Nest', kind: 'get', modules: 'none' },
+  { label: 'bare Nest, Scope.REQUEST', kind: 'get-request', modules: 'none' },
+  { label: 'nestjs-uow', kind: 'get', modules: 'nestjs-uow' },
+  { label: 'nestjs-uow, REQUEST_DB_SESSION', kind: 'get-session', modules: 'nestjs-uow' },
+  { label: 'nestjs-cls', kind: 'get', modules: 'nestjs-cls' },
+];
+
+/** `POST /transfers`, and a GET that needs no database, on Nest's Express adapter. */
+export async function measureHttp(bench: Bench): Promise<Measured[]> {
+  const served = posting
+    .filter((name) => bench.asked.includes(name))
+    .map((name): Served => ({ label: name, kind: 'transfers', modules: name }));
+  return [
+    ...(await measure('F, POST /transfers', `POST /transfers, ${connections} connections`, served, bench)),
+    ...(await measure('F, GET', `GET without a database, ${connections} connections`, greeting, bench)),
+  ];
+}
+
+interface Running {
+  readonly application: Served;
+  readonly process: ContenderProcess<HttpMessage>;
+  readonly port: number;
+  readonly results: { readonly load: LoadResult; readonly cpuMs: number }[];
+}
+
+async function measure(id: string, title: string, served: readonly Served[], bench: Bench): Promise<Measured[]> {
+  const bank = workloads.find(({ group }) => group === 'A')!;
+  const running: Running[] = [];
+  try {
+    for (const application of served) {
+      const process = new ContenderProcess<HttpMessage>(new URL('./http-process.ts', import.meta.url), [
+        application.kind,
+        application.modules,
+        bench.url,
+      ]);
+      const first = await process.next(patience);
+      if (first.kind !== 'message' || !('port' in first.message)) {
+        await process.end();
+        throw new Error(`${application.label} did not listen: ${process.errors}`);
+      }
+      const one: Running = { application, process, port: first.message.port, results: [] };
+      running.push(one);
+      await request(one, 700);
+    }
+    for (let round = 0; round < bench.pace.rounds; round++) {
+      for (const one of running) {
+        await bank.prepare?.(bench.client);
+        await cpuOf(one);
+        const result = await request(one, bench.pace.ms);
+        one.results.push({ load: result, cpuMs: await cpuOf(one) });
+        if (one.application.kind !== 'transfers') continue;
+        await bank.check?.(bench.client, { operations: result.requests, ms: 0, cpuMs: 0, peakMiB: 0 });
+      }
+    }
+    return running.map(({ application, results }) => {
+      const figure = spreadOf(results.map(({ load: { requests, ms } }) => (requests / ms) * 1_000));
+      bench.log(`${id} · ${application.label}: ${figure.median.toFixed(1)} per s`);
+      const requests = results.reduce((sum, each) => sum + each.load.requests, 0);
+      const cpuMs = results.reduce((sum, each) => sum + each.cpuMs, 0) / requests;
+      return { workload: id, title, unit: 'per s', contender: application.label, figure, cpuMs };
+    });
+  } finally {
+    for (const { process } of running) await process.end();
+  }
+}
+
+async function cpuOf({ process }: Running): Promise<number> {
+  process.send('cpu');
+  const answer = await process.next(patience);
+  if (answer.kind !== 'message' || !('cpuMs' in answer.message)) throw new Error(process.errors);
+  return answer.message.cpuMs;
+}
+
+let turn = 0;
+
+function transferRequest(): Buffer {
+  turn += 1;
+  const source = (turn % accounts) + 1;
+  const target = ((turn * 7 + 13) % accounts) + 1;
+  const body = JSON.stringify({ source, target: target === source ? (target % accounts) + 1 : target, amount: 1 });
+  return Buffer.from(
+    `POST /transfers HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`,
+  );
+}
+
+const greetingRequest = Buffer.from('GET /hello HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n');
+
+function request({ application, port }: Running, ms: number): Promise<LoadResult> {
+  return application.kind === 'transfers'
+    ? load(port, connections, ms, 201, transferRequest)
+    : load(port, connections, ms, 200, () => greetingRequest);
+}
