@@ -28,6 +28,12 @@ export class Notes {
     return text;
   }
 
+  /** Fails as a transaction does that a concurrent one made impossible to serialize. */
+  async serializationFailure(): Promise<never> {
+    await this.repository.query(`DO $$ BEGIN RAISE 'not serializable' USING ERRCODE = '40001'; END $$`);
+    throw new Error('the statement should have failed');
+  }
+
   async count(): Promise<number> {
     return await this.repository.count();
   }

@@ -8,12 +8,14 @@ import {
   Injectable,
   Module,
   Post,
+  Redirect,
   Res,
   Scope,
   UseFilters,
   UseGuards,
 } from '@nestjs/common';
 import type { ArgumentsHost, CanActivate, ExceptionFilter, Type } from '@nestjs/common';
+import { HttpAdapterHost } from '@nestjs/core';
 import {
   DbSession,
   DbSessionFactory,
@@ -56,6 +58,17 @@ class TeapotFilter implements ExceptionFilter {
       status(code: number): { send(body: unknown): void };
     }>();
     response.status(418).send({ code: error.code });
+  }
+}
+
+/** Answers every error with a success, through Nest's adapter. */
+@Catch()
+@Injectable()
+class ForgivingFilter implements ExceptionFilter {
+  constructor(private readonly host: HttpAdapterHost) {}
+
+  catch(_error: unknown, host: ArgumentsHost): void {
+    this.host.httpAdapter.reply(host.switchToHttp().getResponse(), { forgiven: true }, 200);
   }
 }
 
@@ -105,6 +118,19 @@ class SessionController {
   @UseFilters(TeapotFilter)
   async filtered(@Body() { text }: { text: string }): Promise<string> {
     return await this.open({ text });
+  }
+
+  @Post('redirected')
+  @Redirect('/bare')
+  async redirected(@Body() { text }: { text: string }): Promise<void> {
+    await this.open({ text });
+  }
+
+  @Post('forgiven')
+  @UseFilters(ForgivingFilter)
+  async forgiven(@Body() { text }: { text: string }): Promise<void> {
+    await this.open({ text });
+    throw new Error('forgiven');
   }
 
   @Post('committed')
@@ -232,11 +258,14 @@ describe.each(PLATFORMS)('the session of a request on %s', (platform) => {
     expect(await db.texts()).toEqual(['a']);
   });
 
-  test.each(['/unflushed', '/open'])('left with work that %s is answered 500 and rolled back', async (path) => {
-    expect(await server.post(path, { text: 'a' })).toMatchObject({ status: 500 });
-    await nothingOpen();
-    expect(await db.texts()).toEqual([]);
-  });
+  test.each(['/unflushed', '/open', '/redirected'])(
+    'left with work that %s is answered 500 and rolled back',
+    async (path) => {
+      expect(await server.post(path, { text: 'a' })).toMatchObject({ status: 500 });
+      await nothingOpen();
+      expect(await db.texts()).toEqual([]);
+    },
+  );
 
   test('its UncommittedWorkError reaches the exception filters', async () => {
     expect(await server.post('/filtered', { text: 'a' })).toEqual({
@@ -248,6 +277,12 @@ describe.each(PLATFORMS)('the session of a request on %s', (platform) => {
 
   test('of a handler that throws is rolled back, and the answer is that of the error', async () => {
     expect(await server.post('/thrown', { text: 'a' })).toMatchObject({ status: 500 });
+    await nothingOpen();
+    expect(await db.texts()).toEqual([]);
+  });
+
+  test('of a handler whose error a filter answers with a success is rolled back, and the answer is the filter’s', async () => {
+    expect(await server.post('/forgiven', { text: 'a' })).toEqual({ status: 200, body: { forgiven: true } });
     await nothingOpen();
     expect(await db.texts()).toEqual([]);
   });

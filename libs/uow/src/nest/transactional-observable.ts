@@ -52,7 +52,7 @@ export function transactionalObservable(
         // What it told of is stored.
         if (error instanceof AfterCommitError) emit();
         runInFrame(outside, () => {
-          subscriber.error(error instanceof AfterFirstValue ? error.cause : error);
+          subscriber.error(error instanceof AfterFirstValue ? error.failure : error);
         });
       },
     );
@@ -86,9 +86,12 @@ export function transactionalObservable(
   });
 }
 
-/** Values that were emitted cannot be taken back, so such an error must not lead to another attempt. */
+/**
+ * Values that were emitted cannot be taken back, so such an error must not lead to another attempt. The error
+ * is not its cause, which would be looked at.
+ */
 class AfterFirstValue extends Error {
-  constructor(override readonly cause: unknown) {
+  constructor(readonly failure: unknown) {
     super('An error after the first value');
   }
 }
