@@ -1,11 +1,6 @@
 // Module
 export { UowModule } from './nest/uow.module.js';
-export type {
-  EntityOptions,
-  UowModuleAsyncOptions,
-  UowModuleOptions,
-  UowOptions,
-} from './nest/uow-module-options.js';
+export type { EntityOptions, UowModuleAsyncOptions, UowModuleOptions, UowOptions } from './nest/uow-module-options.js';
 
 export { InjectDbSession, InjectDbSessionFactory } from './nest/inject-db-session.decorator.js';
 export {
@@ -25,6 +20,11 @@ export type {
   SqlRows,
   SqlTag,
 } from './session/db-session.js';
+export type { BulkCriteria, BulkRow } from './session/db-session.js';
+export type { BulkInsertOptions, BulkOptions } from './session/bulk.js';
+export type { MergeOptions } from './session/merging.js';
+export type { RefreshOptions } from './session/refreshing.js';
+export type { BulkEvent } from './session/session-events.js';
 export { DbSessionFactory } from './session/db-session-factory.js';
 export type { SessionOptions } from './session/session.js';
 export { inspectEntity } from './session/inspect.js';
@@ -48,11 +48,7 @@ export type {
 } from './nest/transactional-event-listener.decorator.js';
 export { TransactionInterceptor } from './nest/transaction.interceptor.js';
 export { TransactionManager } from './transaction/transaction-manager.js';
-export type {
-  Propagation,
-  TransactionIsolation,
-  TransactionOptions,
-} from './transaction/transaction-definition.js';
+export type { Propagation, TransactionIsolation, TransactionOptions } from './transaction/transaction-definition.js';
 export type { RetryOptions } from './transaction/retry-policy.js';
 export type { ErrorClass, RollbackRule } from './transaction/rollback-rules.js';
 export type { TransactionStatus } from './transaction/transaction-status.js';

@@ -30,6 +30,18 @@ export interface EntityQuery {
   readonly relations: readonly string[];
 }
 
+/** A SELECT of keys, to be locked and written by the statement around it. */
+export interface MatchingKeys {
+  readonly text: string;
+  readonly values: readonly unknown[];
+  /** Names of the key columns in the answer, quoted, in the order of the mapping's. */
+  readonly keys: readonly string[];
+  /** The entity's alias, quoted. */
+  readonly alias: string;
+  /** False where the query has an order of its own. */
+  readonly isUnordered: boolean;
+}
+
 /** What a query builder needs of the session that it works for. */
 export interface BuilderHost<Transaction = unknown> {
   /** The transaction that a statement runs in; null for a read outside one. */
@@ -52,6 +64,8 @@ export interface EntityQueries {
   relationPaths(mapping: EntityMapping, relations: unknown): string[];
   /** TypeORM's select builder, on a session. */
   createQueryBuilder(mapping: EntityMapping, alias: string, host: BuilderHost): object;
+  /** The keys of the rows that match criteria, for statements that write them. */
+  matching(mapping: EntityMapping, options: object): MatchingKeys;
   /** A statement that gives one row with one number. */
   count(mapping: EntityMapping, options: object): Statement;
   /** A statement that gives one row with one boolean. */

@@ -1,10 +1,11 @@
-import type { FindManyOptions, FindOneOptions, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import type { FindManyOptions, FindOneOptions, FindOptionsWhere, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import { EntityNotFoundError } from '../errors/session-errors.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import type { PreviewedStatement } from './flush-preview.js';
 import { changesOf } from './inspect.js';
 import type { Inspection, ValueChange } from './inspect.js';
 import type { LockOptions } from '../database/loading.js';
+import type { BulkInsertOptions, BulkOptions } from './bulk.js';
 import type { MergeOptions } from './merging.js';
 import type { ReadOptions } from './reader.js';
 import type { StreamOptions } from './streaming.js';
@@ -24,6 +25,12 @@ export type SessionFindOptions<T> = Omit<FindManyOptions<T & ObjectLiteral>, 'lo
   ReadOptions;
 export type SessionFindOneOptions<T> = Omit<FindOneOptions<T & ObjectLiteral>, 'lock' | 'transaction' | 'cache'> &
   ReadOptions;
+
+/** Conditions of bulk statements: TypeORM's, one object or several of which one has to hold. */
+export type BulkCriteria<T> = FindOptionsWhere<T & ObjectLiteral> | FindOptionsWhere<T & ObjectLiteral>[];
+
+/** A row of a bulk statement: properties of the entity, each a value or a function that gives SQL. */
+export type BulkRow<T> = { [K in keyof T]?: T[K] | (() => string) | { readonly [P in keyof T[K]]?: unknown } };
 
 /** What `execute` and `sql` take. */
 export interface ExecuteOptions {
@@ -437,6 +444,91 @@ export class DbSession implements AsyncDisposable {
   /** Runs a function during which queries do not flush first. */
   noAutoflush<T>(fn: () => T | Promise<T>): Promise<T> {
     return this.#find().noAutoflush(fn);
+  }
+
+  /**
+   * Inserts rows without an object for each: one statement for rows of the same properties, however many. Versions
+   * start at 1; listeners and cascades do not run, and the given rows are left as they are.
+   * @param rows plain objects of properties; a function is SQL in place of a value
+   * @returns how many rows were written; with `returning: true` their objects, in no particular order
+   */
+  bulkInsert<T extends object>(
+    target: EntityClass<T>,
+    rows: readonly BulkRow<T>[],
+    options: BulkInsertOptions & { readonly returning: true },
+  ): Promise<T[]>;
+  bulkInsert<T extends object>(
+    target: EntityClass<T>,
+    rows: readonly BulkRow<T>[],
+    options?: BulkInsertOptions,
+  ): Promise<number>;
+  async bulkInsert<T extends object>(
+    target: EntityClass<T>,
+    rows: readonly BulkRow<T>[],
+    options: BulkInsertOptions = {},
+  ): Promise<number | T[]> {
+    const session = this.#find();
+    session.assertWritable('session.bulkInsert()');
+    const mapping = session.mapping(target);
+    const { count, entities } = await session.during('bulkInsert()', async (name) => {
+      await session.autoflush(name);
+      return session.bulk.insert(mapping, rows, options, name);
+    });
+    return options.returning === true ? (entities as T[]) : count;
+  }
+
+  /**
+   * Updates the rows that match criteria, with one statement and after an autoflush. Objects that the session has
+   * of them get the new values and are not modified by it. Versions count up and are not checked. With rows
+   * instead of criteria it updates each by its key, and checks a version that is given.
+   * @param where TypeORM's conditions; none at all needs `all: true`
+   * @param set properties and their values; a function is SQL in place of a value
+   * @returns how many rows were written
+   * @throws StaleDataError when a row given by its key is gone, or has another version
+   */
+  bulkUpdate<T extends object>(target: EntityClass<T>, rows: readonly BulkRow<T>[]): Promise<number>;
+  bulkUpdate<T extends object>(
+    target: EntityClass<T>,
+    where: BulkCriteria<T>,
+    set: BulkRow<T>,
+    options?: BulkOptions,
+  ): Promise<number>;
+  async bulkUpdate<T extends object>(
+    target: EntityClass<T>,
+    where: BulkCriteria<T> | readonly BulkRow<T>[],
+    set?: BulkRow<T>,
+    options: BulkOptions = {},
+  ): Promise<number> {
+    const session = this.#find();
+    session.assertWritable('session.bulkUpdate()');
+    const mapping = session.mapping(target);
+    return session.during('bulkUpdate()', async (name) => {
+      const count =
+        set === undefined
+          ? await session.bulk.updateRows(mapping, where as readonly object[], name)
+          : await session.bulk.update(mapping, where, set, options, name);
+      return session.bulkDone('afterBulkUpdate', mapping.name, count);
+    });
+  }
+
+  /**
+   * Deletes the rows that match criteria, with one statement and after an autoflush. Objects that the session has
+   * of them are deleted objects; a rollback brings them back. Only the database's own cascades take part.
+   * @param where TypeORM's conditions; none at all needs `all: true`
+   * @returns how many rows were deleted
+   */
+  async bulkDelete<T extends object>(
+    target: EntityClass<T>,
+    where: BulkCriteria<T>,
+    options: BulkOptions = {},
+  ): Promise<number> {
+    const session = this.#find();
+    session.assertWritable('session.bulkDelete()');
+    const mapping = session.mapping(target);
+    return session.during('bulkDelete()', async (name) => {
+      const count = await session.bulk.delete(mapping, where, options, name);
+      return session.bulkDone('afterBulkDelete', mapping.name, count);
+    });
   }
 
   // ── looking ───────────────────────────────────────────────────────────────────────────────────────────

@@ -10,6 +10,8 @@ import type { EntityQueries, LockOptions } from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import { StaleDataError } from '../errors/flush-errors.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
+import { SqlExpression } from '../flush/change-set.js';
+import type { UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { referredObject } from './relation-snapshots.js';
 import type { InstanceState } from './instance-state.js';
@@ -283,6 +285,58 @@ export class Reader {
     this.#followForeignKeys(state, before);
     if (state.mapping.listeners.has('afterLoad')) this.#loaded.push(state);
     this.markRelationsStale(state, state.mapping.relations);
+  }
+
+  /** The object of a row that an INSERT gave back; one that the session has is overwritten only where asked. */
+  absorbReturned(mapping: EntityMapping, row: unknown[], overwrite: boolean): object | null {
+    const key = mapping.reader.key(row);
+    const known = key === null ? undefined : this.#unit.identity.get(mapping, key);
+    if (known !== undefined && !overwrite) return known.entity;
+    return this.absorb(mapping, mapping.reader, row, { populateExisting: overwrite });
+  }
+
+  /** What a statement has written to an object's row, and given back: some of its columns. */
+  takeWritten(
+    state: InstanceState,
+    asked: EntityMapping,
+    reader: RowReader,
+    row: unknown[],
+    transaction: PhysicalTransaction,
+  ): void {
+    const own = state.mapping === asked ? reader : readerOfChild(asked, state.mapping, reader);
+    const before = state.snapshot!;
+    this.#unit.memory.touch(state);
+    state.snapshot = own.load(state.entity, row, before);
+    state.lockedIn = transaction;
+    this.#followForeignKeys(state, before);
+  }
+
+  /** What a statement has written to an object's row by values that were given. */
+  takeGiven(state: InstanceState, change: UpdateChange, transaction: PhysicalTransaction): void {
+    const before = state.snapshot!;
+    this.#unit.memory.touch(state);
+    const snapshot = [...before];
+    const take = (column: ColumnMapping, value: unknown, parameter: unknown): void => {
+      snapshot[column.index] = column.freeze(value);
+      if (column.rawSlot !== -1) snapshot[column.rawSlot] = parameter;
+      if (column.isProperty) column.set(state.entity, value);
+    };
+    change.columns.forEach((given, at) => {
+      const column = state.mapping.columns.find((one) => one.name === given.name)!;
+      const parameter = change.values[at];
+      const value = given.isProperty ? given.get(change.subject!) : parameter;
+      if (parameter instanceof SqlExpression || value === undefined) {
+        this.#unit.expire(state);
+      } else take(column, given.isProperty ? column.thaw(column.freeze(value)) : value, parameter);
+    });
+    for (const column of [change.mapping.version, change.mapping.updateDate]) {
+      const returned = column === null ? undefined : change.returned[column.index];
+      if (column !== null && returned !== undefined)
+        take(column, column.fromRow(returned), column.rawToParameter(returned));
+    }
+    state.snapshot = snapshot;
+    state.lockedIn = transaction;
+    this.#followForeignKeys(state, before);
   }
 
   /** Reads expired properties of an object whose other changes stay. */

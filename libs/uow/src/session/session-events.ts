@@ -14,8 +14,20 @@ export interface SessionEvents {
   afterCommit: { readonly session: unknown; readonly changes: CommittedChanges };
   /** The transaction was rolled back; memory is restored. */
   afterRollback: { readonly session: unknown; readonly cause: unknown };
+  /** `bulkUpdate` was answered. */
+  afterBulkUpdate: BulkEvent;
+  /** `bulkDelete` was answered. */
+  afterBulkDelete: BulkEvent;
   /** An object went from one state to another. */
   stateChange: StateChange;
+}
+
+export interface BulkEvent {
+  readonly session: unknown;
+  /** Name of the entity. */
+  readonly entity: string;
+  /** How many rows were written. */
+  readonly count: number;
 }
 
 export interface StateChange {

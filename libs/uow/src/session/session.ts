@@ -21,6 +21,7 @@ import { inspectState } from './inspect.js';
 import type { Inspection } from './inspect.js';
 import type { InstanceState, SessionIdentity } from './instance-state.js';
 import { netChanges } from './net-changes.js';
+import { Bulk } from './bulk.js';
 import { Merging } from './merging.js';
 import { Reader } from './reader.js';
 import { SessionBuilderHost } from './builder-host.js';
@@ -61,6 +62,7 @@ export class Session implements SessionIdentity, ReadingSession {
   readonly reader: Reader;
   readonly refreshing: Refreshing;
   readonly merging: Merging;
+  readonly bulk: Bulk;
   readonly #source: SessionSource;
   readonly #context: TransactionContext;
   readonly #options: SessionOptions;
@@ -79,6 +81,7 @@ export class Session implements SessionIdentity, ReadingSession {
     this.unit = new UnitOfWork(this, source.mappings, this.listeners);
     this.reader = new Reader(this, this.unit, source.queries);
     this.refreshing = new Refreshing(this, this.unit, this.reader);
+    this.bulk = new Bulk(this, this.unit, this.reader, source.queries);
     this.merging = new Merging(this, this.unit, this.reader, context.database.report);
     this.#flush = new SessionFlush(this, this.unit, source);
     context.synchronization = new SessionSynchronization(this, this.unit, this.#flush);
@@ -306,6 +309,12 @@ export class Session implements SessionIdentity, ReadingSession {
 
   relationPaths(state: InstanceState, relations: unknown): string[] {
     return this.#source.queries.relationPaths(state.mapping, relations);
+  }
+
+  /** Tells of a bulk statement; gives its count. */
+  async bulkDone(name: 'afterBulkUpdate' | 'afterBulkDelete', entity: string, count: number): Promise<number> {
+    if (this.listeners.has(name)) await this.listeners.emit(name, { session: this.handle, entity, count });
+    return count;
   }
 
   assertWritable(operation: string): void {

@@ -1,7 +1,7 @@
 import type { DataSource, FindManyOptions, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
 import type { EntityMapping, EntityMappings, RowReader } from '../database/entity-mapping.js';
 import { lockClause } from '../database/loading.js';
-import type { BuilderHost, EntityQueries, EntityQuery, LockOptions } from '../database/loading.js';
+import type { BuilderHost, EntityQueries, EntityQuery, LockOptions, MatchingKeys } from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { CompiledMapping } from './entity-mapping.js';
@@ -71,7 +71,19 @@ export class FindQueries implements EntityQueries {
     return { text: `SELECT EXISTS (${text})`, values, rowMode: 'array' };
   }
 
-  #bare(mapping: EntityMapping, given: object): { text: string; values: unknown[]; joins: boolean } {
+  matching(mapping: EntityMapping, given: object): MatchingKeys {
+    const { driver } = this.#dataSource;
+    return {
+      ...this.#bare(mapping, given),
+      keys: mapping.keyColumns.map((column) => driver.escape(`${ALIAS}_${column.name}`)),
+      alias: driver.escape(ALIAS),
+    };
+  }
+
+  #bare(
+    mapping: EntityMapping,
+    given: object,
+  ): { text: string; values: unknown[]; joins: boolean; isUnordered: boolean } {
     const { where, withDeleted } = given as Options;
     const keys = Object.fromEntries(mapping.keyColumns.map((column) => [column.path, true]));
     const builder = this.#builder(mapping, {
@@ -80,7 +92,12 @@ export class FindQueries implements EntityQueries {
       select: nested(Object.keys(keys)),
     });
     const [text, values] = builder.getQueryAndParameters();
-    return { text, values: values as unknown[], joins: builder.expressionMap.joinAttributes.length > 0 };
+    return {
+      text,
+      values: values as unknown[],
+      joins: builder.expressionMap.joinAttributes.length > 0,
+      isUnordered: Object.keys(builder.expressionMap.allOrderBys).length === 0,
+    };
   }
 
   #builder(mapping: EntityMapping, options: Record<string, unknown>): SelectQueryBuilder<ObjectLiteral> {

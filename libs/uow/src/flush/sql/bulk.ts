@@ -1,0 +1,151 @@
+import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
+import type { MatchingKeys } from '../../database/loading.js';
+import type { Statement } from '../../database/statement.js';
+import { SqlExpression } from '../change-set.js';
+import { arrayParameter } from './array-parameter.js';
+import { arrayRows, sqlNames } from './insert.js';
+
+/** SQL of bulk statements: rows that no object stands for, and rows found by criteria. */
+
+/** What becomes of a row that a unique constraint refuses. */
+export interface ConflictRule {
+  /** Columns of the constraint; empty for any. */
+  readonly on: readonly ColumnMapping[];
+  /** Columns that the existing row takes over; empty to leave it as it is. */
+  readonly update: readonly ColumnMapping[];
+}
+
+/** One INSERT for rows of one shape, in their order, however many there are. */
+export function bulkInsertStatement(
+  mapping: EntityMapping,
+  columns: readonly ColumnMapping[],
+  rows: readonly (readonly unknown[])[],
+  conflict: ConflictRule | null,
+  returning: readonly ColumnMapping[],
+): Statement {
+  const first = rows[0]!;
+  const sent = columns.filter((column) => !(first[column.index] instanceof SqlExpression));
+  const values = sent.map((column) =>
+    arrayParameter(
+      column,
+      rows.map((row) => row[column.index]),
+    ),
+  );
+  const arrays = sent.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
+  // A row of nothing but expressions still needs a source to be counted by.
+  if (sent.length === 0) {
+    values.push(`{${rows.map(() => '1').join(',')}}`);
+    arrays.push('$1::integer[]');
+  }
+  const aliases = sent.length === 0 ? ['x'] : sent.map((column) => `c${column.index}`);
+  const list = columns.map((column) => {
+    const value = first[column.index];
+    if (value instanceof SqlExpression) return value.sql;
+    return column.castsElement ? `v.c${column.index}::${column.type}` : `v.c${column.index}`;
+  });
+  const overriding = columns.some((column) => column.generatedAlways) ? ' OVERRIDING SYSTEM VALUE' : '';
+  return arrayRows(
+    `INSERT INTO ${mapping.table} AS t (${sqlNames(columns)})${overriding} SELECT ${list.join(', ')} ` +
+      `FROM unnest(${arrays.join(', ')}) WITH ORDINALITY AS v(${aliases.join(', ')}, n) ORDER BY v.n` +
+      `${conflictClause(mapping, conflict)}${returning.length === 0 ? '' : ` RETURNING ${names(returning)}`}`,
+    values,
+  );
+}
+
+function conflictClause(mapping: EntityMapping, conflict: ConflictRule | null): string {
+  if (conflict === null) return '';
+  const target = conflict.on.length === 0 ? '' : ` (${sqlNames(conflict.on)})`;
+  if (conflict.update.length === 0) return ` ON CONFLICT${target} DO NOTHING`;
+  const sets = conflict.update.map((column) => `${column.sql} = excluded.${column.sql}`);
+  return ` ON CONFLICT${target} DO UPDATE SET ${[...sets, ...automaticSets(mapping, conflict.update)].join(', ')}`;
+}
+
+/** UPDATE of the matching rows, locked in key order first. */
+export function bulkUpdateStatement(
+  mapping: EntityMapping,
+  matching: MatchingKeys,
+  columns: readonly ColumnMapping[],
+  values: readonly unknown[],
+  wanted: WantedRows | null,
+): Statement {
+  const parameters = [...matching.values];
+  const sets = columns.map((column, at) => {
+    const value = values[at];
+    if (value instanceof SqlExpression) return `${column.sql} = ${value.sql}`;
+    parameters.push(value);
+    return `${column.sql} = $${parameters.length}`;
+  });
+  sets.push(...automaticSets(mapping, columns));
+  const write = `UPDATE ${mapping.table} AS t SET ${sets.join(', ')} FROM f WHERE ${foundRows(mapping, matching)}`;
+  return answered(mapping, locked(matching, 'NO KEY UPDATE'), write, parameters, wanted);
+}
+
+/** DELETE of the matching rows, locked in key order first. */
+export function bulkDeleteStatement(
+  mapping: EntityMapping,
+  matching: MatchingKeys,
+  wanted: WantedRows | null,
+): Statement {
+  const write = `DELETE FROM ${mapping.table} AS t USING f WHERE ${foundRows(mapping, matching)}`;
+  return answered(mapping, locked(matching, 'UPDATE'), write, [...matching.values], wanted);
+}
+
+/** Rows that the session has objects of: only they come back. */
+export interface WantedRows {
+  /** Parameters of the key columns. */
+  readonly keys: readonly (readonly unknown[])[];
+  /** What to bring of each; the key is among it. */
+  readonly columns: readonly ColumnMapping[];
+}
+
+/** The number of written rows stands in front of each row of the answer; without wanted ones it is the answer's count. */
+function answered(
+  mapping: EntityMapping,
+  rows: string,
+  write: string,
+  parameters: unknown[],
+  wanted: WantedRows | null,
+): Statement {
+  if (wanted === null) return arrayRows(`WITH ${rows} ${write}`, parameters);
+  const from = parameters.length;
+  mapping.keyColumns.forEach((column, at) => {
+    parameters.push(
+      arrayParameter(
+        column,
+        wanted.keys.map((key) => key[at]),
+      ),
+    );
+  });
+  const arrays = mapping.keyColumns.map((column, at) => `$${from + at + 1}::${column.arrayType}[]`);
+  const aliases = mapping.keyColumns.map((_, at) => `k${at}`);
+  const parts = mapping.keyColumns.map((column, at) => (column.castsElement ? `k.k${at}::${column.type}` : `k.k${at}`));
+  const own = mapping.keyColumns.map((column) => `w.${column.sql}`).join(', ');
+  const among = `(${own}) IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${aliases.join(', ')}))`;
+  return arrayRows(
+    `WITH ${rows}, w AS (${write} RETURNING ${names(wanted.columns)}) ` +
+      `SELECT c.n, s.* FROM (SELECT count(*) AS n FROM w) AS c LEFT JOIN (SELECT w.* FROM w WHERE ${among}) AS s ON true`,
+    parameters,
+  );
+}
+
+function locked({ text, keys, alias, isUnordered }: MatchingKeys, strength: string): string {
+  const order = isUnordered ? ` ORDER BY ${keys.join(', ')}` : '';
+  return `f AS MATERIALIZED (${text}${order} FOR ${strength} OF ${alias})`;
+}
+
+function foundRows(mapping: EntityMapping, { keys }: MatchingKeys): string {
+  return mapping.keyColumns.map((column, at) => `t.${column.sql} = f.${keys[at]!}`).join(' AND ');
+}
+
+/** The version counts up and the update date is set, unless the statement sets them itself. */
+function automaticSets(mapping: EntityMapping, given: readonly ColumnMapping[]): string[] {
+  const sets: string[] = [];
+  const { version, updateDate } = mapping;
+  if (version !== null && !given.includes(version)) sets.push(`${version.sql} = t.${version.sql} + 1`);
+  if (updateDate !== null && !given.includes(updateDate)) sets.push(`${updateDate.sql} = CURRENT_TIMESTAMP`);
+  return sets;
+}
+
+function names(columns: readonly ColumnMapping[]): string {
+  return columns.map((column) => `t.${column.sql}`).join(', ');
+}

@@ -1,0 +1,66 @@
+import type { ColumnMapping, EntityMapping, RelationMapping } from '../database/entity-mapping.js';
+import { InvalidSessionOperationError } from '../errors/session-errors.js';
+import { SqlExpression } from '../flush/change-set.js';
+import { stateOf } from './instance-state.js';
+
+/**
+ * The parameters of a plain object of properties, by column index: undefined where it says nothing. Relations that
+ * hold the foreign key may be given as an object or null; a function is SQL in place of a value, as in TypeORM.
+ * @throws InvalidSessionOperationError for a property that is not mapped
+ */
+export function bulkValues(mapping: EntityMapping, given: object, operation: string): unknown[] {
+  for (const name of Object.keys(given)) {
+    if ((given as Record<string, unknown>)[name] === undefined || isMapped(mapping, name)) continue;
+    throw new InvalidSessionOperationError(
+      `${operation}: ${mapping.name} has no column or owning relation "${name}"; collections are not written in bulk.`,
+    );
+  }
+  const values = new Array<unknown>(mapping.columns.length).fill(undefined);
+  for (const column of mapping.columns) {
+    if (!column.isProperty) continue;
+    const value = column.get(given);
+    if (value !== undefined) values[column.index] = parameterOf(column, value);
+  }
+  for (const relation of mapping.relations) {
+    if (!relation.isOwningToOne) continue;
+    const related = relation.get(given);
+    if (related === undefined) continue;
+    relation.joinColumns.forEach((column, at) => {
+      values[column.index] = related === null ? null : keyOf(relation, at, related, operation);
+    });
+  }
+  return values;
+}
+
+function isMapped(mapping: EntityMapping, name: string): boolean {
+  return (
+    mapping.columns.some((column) => column.isProperty && column.path.split('.')[0] === name) ||
+    mapping.relations.some((relation) => relation.isOwningToOne && relation.path.split('.')[0] === name)
+  );
+}
+
+function parameterOf(column: ColumnMapping, value: unknown): unknown {
+  if (typeof value === 'function') return new SqlExpression(String((value as () => unknown)()));
+  return column.toParameter(value);
+}
+
+function keyOf(relation: RelationMapping, at: number, related: unknown, operation: string): unknown {
+  const referenced = relation.referencedColumns[at]!;
+  let key: unknown;
+  if (typeof related === 'object') {
+    const snapshot = stateOf(related!)?.snapshot;
+    const value = referenced.get(related!);
+    key =
+      value !== undefined
+        ? referenced.toParameter(value)
+        : snapshot == null
+          ? undefined
+          : referenced.storedParameter(snapshot);
+  } else {
+    key = referenced.toParameter(related);
+  }
+  if (key !== undefined && key !== null) return key;
+  throw new InvalidSessionOperationError(
+    `${operation}: ${relation.path} refers to ${relation.target.name}, whose ${referenced.path} is not known. Flush that object first.`,
+  );
+}

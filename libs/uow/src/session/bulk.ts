@@ -1,0 +1,326 @@
+import type { ColumnMapping, EntityMapping, IdentityKey } from '../database/entity-mapping.js';
+import type { EntityQueries, MatchingKeys } from '../database/loading.js';
+import type { Statement, StatementResult } from '../database/statement.js';
+import { InvalidSessionOperationError } from '../errors/session-errors.js';
+import { SqlExpression, UpdateChange } from '../flush/change-set.js';
+import { FlushExecutor } from '../flush/flush-executor.js';
+import { planFlush } from '../flush/flush-planner.js';
+import { bulkDeleteStatement, bulkInsertStatement, bulkUpdateStatement } from '../flush/sql/bulk.js';
+import type { ConflictRule, WantedRows } from '../flush/sql/bulk.js';
+import { tableOrderOf } from '../flush/table-order.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { bulkValues } from './bulk-values.js';
+import { followDatabase } from './departures.js';
+import type { InstanceState } from './instance-state.js';
+import type { Reader } from './reader.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+/** What `bulkInsert` takes. */
+export interface BulkInsertOptions {
+  /**
+   * What to do with rows that a unique constraint refuses: `'ignore'` leaves the existing row as it is; else the
+   * row found by the properties `on` takes over the properties `update`, by default all that are given but `on`
+   * and the key.
+   */
+  readonly onConflict?: 'ignore' | { readonly on: readonly string[]; readonly update?: readonly string[] };
+  /** True to get the rows as objects of the session. */
+  readonly returning?: boolean;
+  /** With `returning`: overwrite objects that the session has of rows that were there. */
+  readonly populateExisting?: boolean;
+}
+
+/** What `bulkUpdate` and `bulkDelete` take. */
+export interface BulkOptions {
+  /** False leaves the session's objects as they are, whatever was written to their rows. */
+  readonly synchronize?: boolean;
+  /** True to mean all rows; criteria without a condition are refused otherwise. */
+  readonly all?: boolean;
+  /** True to reach soft-deleted rows, too. */
+  readonly withDeleted?: boolean;
+}
+
+interface BulkSession {
+  autoflush(operation: string): Promise<void>;
+  transactionFor(needs: 'write', operation: string): PhysicalTransaction | null;
+}
+
+/** Writes rows without an object for each, and brings the session's objects of those rows up to it. */
+export class Bulk {
+  readonly #session: BulkSession;
+  readonly #unit: UnitOfWork;
+  readonly #reader: Reader;
+  readonly #queries: EntityQueries;
+
+  constructor(session: BulkSession, unit: UnitOfWork, reader: Reader, queries: EntityQueries) {
+    this.#session = session;
+    this.#unit = unit;
+    this.#reader = reader;
+    this.#queries = queries;
+  }
+
+  /** One INSERT for each shape of rows. */
+  async insert(
+    mapping: EntityMapping,
+    rows: readonly object[],
+    options: BulkInsertOptions,
+    operation: string,
+  ): Promise<{ count: number; entities: object[] }> {
+    this.#refuseView(mapping, operation);
+    if (rows.length === 0) return { count: 0, entities: [] };
+    const shapes = new Map<string, { columns: ColumnMapping[]; rows: unknown[][] }>();
+    for (const row of rows) {
+      const values = newRow(mapping, bulkValues(mapping, row, operation));
+      const columns = mapping.columns.filter((column) => column.insertable && values[column.index] !== undefined);
+      if (columns.length === 0) {
+        throw new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
+      }
+      const shape = columns
+        .map(({ index }) => {
+          const value = values[index];
+          return value instanceof SqlExpression ? `${index}(${value.sql})` : index;
+        })
+        .join();
+      const group = shapes.get(shape);
+      if (group === undefined) shapes.set(shape, { columns, rows: [values] });
+      else group.rows.push(values);
+    }
+    const returning = options.returning === true ? mapping.readColumns : [];
+    const statements = [...shapes.values()].map((shape) =>
+      bulkInsertStatement(
+        mapping,
+        shape.columns,
+        shape.rows,
+        conflictRule(mapping, shape.columns, options, operation),
+        returning,
+      ),
+    );
+    const results = await this.#send(statements, operation);
+    const count = results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0);
+    // Which rows were there already is not told: what the session has of the table is read again.
+    const mayUpdate = options.onConflict !== undefined && options.onConflict !== 'ignore';
+    if (mayUpdate) for (const state of this.#unit.identity.table(mapping).values()) this.#unit.expire(state);
+    const entities: object[] = [];
+    if (options.returning === true) {
+      for (const row of results.flatMap((result) => result.rows as unknown[][])) {
+        const entity = this.#reader.absorbReturned(mapping, row, options.populateExisting === true);
+        if (entity !== null) entities.push(entity);
+      }
+    }
+    return { count, entities };
+  }
+
+  /** UPDATE by criteria. */
+  async update(
+    mapping: EntityMapping,
+    where: object,
+    set: object,
+    options: BulkOptions,
+    operation: string,
+  ): Promise<number> {
+    this.#refuseView(mapping, operation);
+    const values = bulkValues(mapping, set, operation);
+    const columns = mapping.columns.filter((column) => values[column.index] !== undefined);
+    const refused = columns.find((column) => column.isKey || !column.updatable);
+    if (refused !== undefined) {
+      throw new InvalidSessionOperationError(
+        `${operation}: ${mapping.name}.${refused.path} ${refused.isKey ? 'is its key' : 'is never updated'}; change it on the object instead.`,
+      );
+    }
+    if (columns.length === 0) return 0;
+    const matching = this.#matching(mapping, where, options, operation);
+    await this.#session.autoflush(operation);
+    const touched = [mapping.version, mapping.updateDate].filter((column) => column !== null);
+    const wanted = this.#wanted(mapping, [...mapping.keyColumns, ...columns, ...touched], options);
+    const statement = bulkUpdateStatement(
+      mapping,
+      matching,
+      columns,
+      columns.map((column) => values[column.index]),
+      wanted,
+    );
+    const transaction = this.#session.transactionFor('write', operation)!;
+    const [result] = await this.#send([statement], operation);
+    if (wanted === null) return result!.rowCount ?? 0;
+    this.#eachWritten(mapping, wanted, result!, (state, row, reader) => {
+      this.#reader.takeWritten(state, mapping, reader, row, transaction);
+    });
+    return countOf(result!);
+  }
+
+  /** UPDATE of rows by their keys, each with values of its own; a version that is given is checked and counts up. */
+  async updateRows(mapping: EntityMapping, rows: readonly object[], operation: string): Promise<number> {
+    this.#refuseView(mapping, operation);
+    await this.#session.autoflush(operation);
+    const changes: UpdateChange[] = [];
+    for (const row of rows) {
+      const values = bulkValues(mapping, row, operation);
+      const key = mapping.keyColumns.map((column) => values[column.index]);
+      if (key.some((part) => part === undefined || part === null)) {
+        throw new InvalidSessionOperationError(
+          `${operation}: a row of ${mapping.name} lacks ${mapping.keyColumns.map((column) => column.path).join(', ')}.`,
+        );
+      }
+      const columns = mapping.columns.filter(
+        (column) => values[column.index] !== undefined && !column.isKey && column.role !== 'version',
+      );
+      if (columns.length === 0) continue;
+      const version: unknown = mapping.version === null ? undefined : values[mapping.version.index];
+      changes.push(
+        new UpdateChange(
+          mapping,
+          row,
+          key,
+          columns,
+          columns.map((column) => values[column.index]),
+          {
+            ...(version === undefined || version === null ? {} : { version }),
+            columns: [],
+            values: [],
+            isLocked: false,
+            mustExist: mapping.confirmRows,
+          },
+        ),
+      );
+    }
+    if (changes.length === 0) return 0;
+    const transaction = this.#session.transactionFor('write', operation)!;
+    transaction.assertWritable(operation);
+    const { batching } = transaction.database.options;
+    const executor = new FlushExecutor(planFlush(changes, tableOrderOf(this.#unit.mappings)), {
+      batching,
+      missed: () => undefined,
+    });
+    this.#unit.hasWritten = true;
+    while (!executor.isDone) {
+      executor.settle(await transaction.run(executor.next(), { operation, readTransactionId: true }));
+    }
+    for (const change of changes) {
+      const state = this.#unit.identity.get(mapping, mapping.keyOfStored(change.key));
+      if (state !== undefined) this.#reader.takeGiven(state, change, transaction);
+    }
+    return changes.length;
+  }
+
+  /** DELETE by criteria. */
+  async delete(mapping: EntityMapping, where: object, options: BulkOptions, operation: string): Promise<number> {
+    this.#refuseView(mapping, operation);
+    const matching = this.#matching(mapping, where, options, operation);
+    await this.#session.autoflush(operation);
+    const wanted = this.#wanted(mapping, mapping.keyColumns, options);
+    const [result] = await this.#send([bulkDeleteStatement(mapping, matching, wanted)], operation);
+    if (options.synchronize !== false) this.#expireReferrers(mapping);
+    if (wanted === null) return result!.rowCount ?? 0;
+    const deleted: InstanceState[] = [];
+    this.#eachWritten(mapping, wanted, result!, (state) => {
+      this.#unit.rowDeleted(state);
+      deleted.push(state);
+    });
+    followDatabase(this.#unit, deleted);
+    return countOf(result!);
+  }
+
+  #matching(mapping: EntityMapping, where: object, options: BulkOptions, operation: string): MatchingKeys {
+    if (options.all !== true && isEmpty(where)) {
+      throw new InvalidSessionOperationError(
+        `${operation} of ${mapping.name}: the criteria have no condition. Give one, or { all: true } to mean every row.`,
+      );
+    }
+    return this.#queries.matching(mapping, { where, withDeleted: options.withDeleted });
+  }
+
+  /** The session's objects that the statement may reach; null where there are none. */
+  #wanted(mapping: EntityMapping, columns: readonly ColumnMapping[], options: BulkOptions): WantedRows | null {
+    if (options.synchronize === false) return null;
+    const known = [...this.#unit.identity.table(mapping).values()];
+    if (known.length === 0) return null;
+    const { root } = mapping;
+    return {
+      keys: known.map(({ snapshot }) => root.keyColumns.map((column) => column.storedParameter(snapshot!))),
+      columns: [...new Set(columns)],
+    };
+  }
+
+  #eachWritten(
+    mapping: EntityMapping,
+    wanted: WantedRows,
+    result: StatementResult,
+    visit: (state: InstanceState, row: unknown[], reader: EntityMapping['reader']) => void,
+  ): void {
+    const reader = mapping.readerFor(mapping.columns.map((column) => wanted.columns.indexOf(column)));
+    for (const [, ...row] of result.rows as unknown[][]) {
+      const key: IdentityKey | null = reader.key(row);
+      const state = key === null ? undefined : this.#unit.identity.get(mapping, key);
+      if (state !== undefined) visit(state, row, reader);
+    }
+  }
+
+  /** Rows that the database has taken along, or whose foreign keys it has set null, are read again. */
+  #expireReferrers(mapping: EntityMapping): void {
+    const reached = new Set([mapping.root]);
+    for (const target of reached) {
+      for (const one of this.#unit.mappings.all) {
+        for (const relation of one.relations) {
+          if (!relation.isOwningToOne || relation.target.root !== target || relation.onDelete === undefined) continue;
+          this.#unit.identity.table(one).forEach((state) => {
+            this.#unit.expire(state);
+          });
+          if (relation.onDelete === 'CASCADE') reached.add(one.root);
+        }
+      }
+    }
+  }
+
+  async #send(statements: readonly Statement[], operation: string): Promise<readonly StatementResult[]> {
+    const transaction = this.#session.transactionFor('write', operation)!;
+    transaction.assertWritable(operation);
+    this.#unit.hasWritten = true;
+    return transaction.run([...statements], { operation, readTransactionId: true });
+  }
+
+  #refuseView(mapping: EntityMapping, operation: string): void {
+    if (!mapping.isReadOnly) return;
+    throw new InvalidSessionOperationError(`${operation}: ${mapping.name} is a view, and can be read only.`);
+  }
+}
+
+/** A new row's version starts at 1, and a row of a single-table hierarchy says of which class it is. */
+function newRow(mapping: EntityMapping, values: unknown[]): unknown[] {
+  const { version, discriminator } = mapping;
+  if (version !== null) values[version.index] ??= 1;
+  if (discriminator !== null) values[discriminator.index] = mapping.discriminatorValue ?? undefined;
+  return values;
+}
+
+function conflictRule(
+  mapping: EntityMapping,
+  given: readonly ColumnMapping[],
+  { onConflict }: BulkInsertOptions,
+  operation: string,
+): ConflictRule | null {
+  if (onConflict === undefined) return null;
+  if (onConflict === 'ignore') return { on: [], update: [] };
+  const named = (paths: readonly string[]): ColumnMapping[] =>
+    paths.flatMap((path) => {
+      const column = mapping.columns.find((one) => one.isProperty && one.path === path);
+      if (column !== undefined) return [column];
+      const relation = mapping.relations.find((one) => one.isOwningToOne && one.path === path);
+      if (relation !== undefined) return [...relation.joinColumns];
+      throw new InvalidSessionOperationError(`${operation}: ${mapping.name} has no mapped property "${path}".`);
+    });
+  const on = named(onConflict.on);
+  const update =
+    onConflict.update === undefined
+      ? given.filter((column) => !on.includes(column) && !column.isKey && column.updatable && column.role !== 'version')
+      : named(onConflict.update);
+  return { on, update };
+}
+
+function isEmpty(where: object): boolean {
+  return Array.isArray(where)
+    ? where.length === 0 || where.some(isEmpty)
+    : Object.values(where).every((value) => value === undefined);
+}
+
+function countOf(result: StatementResult): number {
+  return Number((result.rows as unknown[][])[0]?.[0] ?? 0);
+}
