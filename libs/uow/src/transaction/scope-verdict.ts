@@ -68,7 +68,11 @@ export function unawaited(scope: TransactionScope, stray: readonly Place[]): Una
 }
 
 export function warnUnawaited(database: Database, error: UnawaitedWorkError): void {
-  database.report({ code: 'UOW_WARN_UNAWAITED_WORK', message: error.message, error });
+  database.report({
+    code: 'UOW_WARN_UNAWAITED_WORK',
+    message: error.message.replace('It was rolled back', 'It goes on, because unawaited is set to warn'),
+    error,
+  });
 }
 
 /** The error that ended a transaction from outside tells, where it can, what its function threw. */
