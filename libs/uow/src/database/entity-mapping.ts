@@ -113,6 +113,13 @@ export interface RelationMapping {
   set(entity: object, value: unknown): void;
 }
 
+/** Columns whose values together may be there once only. */
+export interface UniqueKey {
+  readonly columns: readonly ColumnMapping[];
+  /** True when the server checks it at the end of the statement or later, not row by row. */
+  readonly isDeferrable: boolean;
+}
+
 export interface ColumnReference {
   readonly column: ColumnMapping;
   readonly referenced: ColumnMapping;
@@ -156,6 +163,8 @@ export interface EntityMapping {
   readonly hierarchy: readonly EntityMapping[];
   /** The tables that the entity's foreign keys refer to, by their mappings. */
   readonly parents: readonly EntityMapping[];
+  /** Unique constraints and indexes, without the primary key. */
+  readonly uniqueKeys: readonly UniqueKey[];
   /** Why sessions do not support the entity; null when they do. */
   readonly unsupported: string | null;
   /** A view or otherwise never written. */

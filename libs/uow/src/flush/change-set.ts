@@ -32,6 +32,8 @@ export class InsertChange {
 /** New values for a row that exists. */
 export class UpdateChange {
   readonly kind = 'update';
+  /** The stored value of a column before the change; null where the row was not read. */
+  stored: ((column: ColumnMapping) => unknown) | null = null;
   readonly returned: unknown[] = [];
   isDone = false;
 
@@ -43,13 +45,15 @@ export class UpdateChange {
     /** Columns to set and their parameters, pairwise, by column index ascending. */
     readonly columns: readonly ColumnMapping[],
     readonly values: unknown[],
-    readonly guard: RowGuard,
+    guard: RowGuard,
   ) {}
 }
 
 /** A row to delete. */
 export class DeleteChange {
   readonly kind = 'delete';
+  /** The stored value of a column; null where the row was not read. */
+  stored: ((column: ColumnMapping) => unknown) | null = null;
   isDone = false;
   /** Rows of the same flush that are deleted too, and that this row refers to. */
   readonly references: RowReference[] = [];

@@ -5,6 +5,8 @@ import type { Change, DeleteChange, DetachChange, InsertChange } from './change-
 import type { DeleteStep, DetachStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
 import type { TableOrder } from './table-order.js';
 import { dependencyGroups, levels } from './topological-sort.js';
+import { uniqueRounds } from './unique-rounds.js';
+import type { UniqueRound } from './unique-rounds.js';
 
 /**
  * Puts the changes of one flush in order and into as few statements as there are tables and shapes: for each
@@ -25,18 +27,67 @@ export function planFlush(changes: readonly Change[], order: TableOrder): FlushP
 
   const steps: FlushStep[] = [];
   const stages = stagesOf([...inserts, ...updates, ...detachments], order);
+  let late: readonly DeleteChange[] = deletes;
   for (const stage of stages) {
+    const rounds = stage.isCircle
+      ? null
+      : uniqueRounds(stage.inserts, stage.updates, deletableEarly(stage.table, deletes, detachments));
+    if (rounds !== null) {
+      late = planRounds(rounds, late, order, steps);
+      for (const detachment of stage.detachments) steps.push(detachStep(detachment, deletes));
+      continue;
+    }
     const afterwards = planInserts(stage.inserts, stage.isCircle, order, steps);
     planUpdates(stage.updates, deletes, order, steps);
     if (afterwards.length > 0) planUpdates(afterwards, [], order, steps);
     // Behind the updates: a row that went elsewhere is not to be cut off.
     for (const detachment of stage.detachments) steps.push(detachStep(detachment, deletes));
   }
-  planDeletes(deletes, updates, order, steps);
+  planDeletes(late, updates, order, steps);
   return { steps };
 }
 
+/** Deletions that nothing else of the flush has to precede: no row that goes, or is cut off, may refer to them. */
+function deletableEarly(
+  table: string,
+  deletes: readonly DeleteChange[],
+  detachments: readonly DetachChange[],
+): DeleteChange[] {
+  const isReferred = [...deletes, ...detachments].some(
+    ({ mapping }) => mapping.table !== table && mapping.parents.some((parent) => parent.table === table),
+  );
+  return isReferred ? [] : deletes.filter(({ mapping }) => mapping.table === table);
+}
+
+/** Adds rows of one table round by round; gives the deletions that are left for the end. */
+function planRounds(
+  rounds: readonly UniqueRound[],
+  deletes: readonly DeleteChange[],
+  order: TableOrder,
+  steps: FlushStep[],
+): DeleteChange[] {
+  const early = new Set(rounds.flatMap((round) => round.deletes));
+  const updates = rounds.flatMap((round) => round.updates);
+  const unlocked = [...updates, ...early].filter(({ guard }) => !guard.isLocked);
+  if (unlocked.length > 1) {
+    const keys = new Map(unlocked.map((change) => [change.key.map(String).join('\u0000'), change.key]));
+    steps.push({
+      kind: 'lock',
+      mapping: unlocked[0]!.mapping,
+      keys: [...keys.values()],
+      reason: 'rows that hand unique values on, locked in key order first',
+    });
+  }
+  for (const round of rounds) {
+    pushDeletes(round.deletes, updates, order, steps);
+    pushInserts(round.inserts, 'new rows', steps);
+    planUpdates(round.updates, [], order, steps);
+  }
+  return deletes.filter((change) => !early.has(change));
+}
+
 interface Stage {
+  readonly table: string;
   readonly rank: number;
   readonly isCircle: boolean;
   readonly inserts: InsertChange[];
@@ -52,7 +103,14 @@ function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)
     const name = circle === -1 ? change.mapping.table : `circle ${circle}`;
     let stage = stages.get(name);
     if (stage === undefined) {
-      stage = { rank: order.rank(change.mapping), isCircle: circle !== -1, inserts: [], updates: [], detachments: [] };
+      stage = {
+        table: change.mapping.table,
+        rank: order.rank(change.mapping),
+        isCircle: circle !== -1,
+        inserts: [],
+        updates: [],
+        detachments: [],
+      };
       stages.set(name, stage);
     }
     if (change.kind === 'insert') stage.inserts.push(change);

@@ -219,6 +219,7 @@ export class ChangeCollector {
       columns.map((column) => changed.get(column)),
       this.#guard(state, columns, mapping.confirmRows),
     );
+    picture.change.stored = (column) => column.storedParameter(snapshot);
     this.#changes.push(picture.change);
   }
 
@@ -231,6 +232,8 @@ export class ChangeCollector {
       mapping.keyColumns.map((column) => column.storedParameter(state.snapshot!)),
       this.#guard(state, [], mapping.version !== null && mapping.confirmRows),
     );
+    const snapshot = state.snapshot!;
+    change.stored = (column) => column.storedParameter(snapshot);
     picture.change = change;
     this.#deletes.set(state, change);
     this.#pictures.push(picture);

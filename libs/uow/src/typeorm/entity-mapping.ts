@@ -32,6 +32,7 @@ export class CompiledMapping implements EntityMapping {
   readonly isReadOnly: boolean;
   readonly readColumns: readonly CompiledColumn[];
   readonly slots: number;
+  readonly uniqueKeys: EntityMapping['uniqueKeys'];
   readonly staleCheck: boolean;
   readonly confirmRows: boolean;
   readonly reader: RowReader;
@@ -88,6 +89,16 @@ export class CompiledMapping implements EntityMapping {
         column.readThrough(relation.get, (related) => referenced()?.get(related));
       }
     }
+
+    const unique = [
+      ...metadata.uniques.map(({ columns, deferrable }) => ({ columns, isDeferrable: deferrable !== undefined })),
+      // An index with a condition of its own may see more collisions here than there are; that only costs a statement.
+      ...metadata.indices.filter((index) => index.isUnique).map(({ columns }) => ({ columns, isDeferrable: false })),
+    ];
+    this.uniqueKeys = unique.map(({ columns, isDeferrable }) => ({
+      columns: columns.flatMap((own) => this.columns.find(({ name }) => name === own.databaseName) ?? []),
+      isDeferrable,
+    }));
 
     this.readColumns = this.columns.filter((column) => column.selected);
     this.reader = this.readerFor(positionsOf(this.columns, this.readColumns));
