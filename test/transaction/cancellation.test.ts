@@ -171,6 +171,23 @@ test('a cancel request that comes before the server has begun with the statement
   expect(proxy.cancelRequests.length).toBeGreaterThan(1);
 });
 
+test('aborting while subscribers are told of BEGIN sends neither BEGIN nor the statement', async () => {
+  const { transactions, note, source, proxy } = fixture;
+  const controller = new AbortController();
+  transactions.observe(source, {
+    beforeBegin: () => {
+      controller.abort();
+    },
+  });
+  try {
+    await expect(transactions.run({ signal: controller.signal }, () => note('a'))).rejects.toMatchObject(CANCELLED);
+  } finally {
+    transactions.observe(source, null);
+  }
+  await proxy.settled();
+  expect(proxy.sql).toEqual([]);
+});
+
 test('waiting branches are refused with the same error', async () => {
   const { transactions, note, sql, proxy } = fixture;
   const controller = new AbortController();

@@ -258,6 +258,16 @@ describe('the server', () => {
     await expect(work).rejects.toMatchObject(TIMED_OUT);
   });
 
+  test('with a shorter limit of its own is the same error, and says whose limit it was', async () => {
+    const { transactions, sql } = fixture;
+    await expect(
+      transactions.run({ locals: { transaction_timeout: 100 } }, () => sql('SELECT pg_sleep(30)')),
+    ).rejects.toMatchObject({
+      ...TIMED_OUT,
+      message: expect.stringContaining("the server's transaction_timeout") as string,
+    });
+  });
+
   test('before 17 is given statement_timeout, whose expiry is the same error', async () => {
     class Older extends DataSourceConnections {
       override serverVersion(): number {

@@ -50,6 +50,11 @@ export class GivingUp {
     return this.#deadline === null ? Infinity : this.#deadline.at - performance.now();
   }
 
+  /** The limit that has passed; undefined where the server has one of its own that was shorter. */
+  get #passed(): TimeLimit | undefined {
+    return this.timeLeft <= 0 ? this.#deadline?.first : undefined;
+  }
+
   /** @throws why it was given up, where it was */
   assertNot(): void {
     if (this.#reason !== null) throw this.#reason;
@@ -129,7 +134,7 @@ export class GivingUp {
 
   /** The server ended the connection: where that was for the deadline, the transaction is given up for it. */
   noteLost(reason: Error): void {
-    if (sqlStateOf(reason) === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#deadline?.first, reason));
+    if (sqlStateOf(reason) === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#passed, reason));
   }
 
   /** What is stored is no longer what the transaction says, whatever it does. */
@@ -149,11 +154,11 @@ export class GivingUp {
   behind(error: unknown): Error | null {
     if (this.#reason !== null) return this.#reason;
     const state = sqlStateOf(error);
-    if (state === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#deadline?.first, error));
+    if (state === TRANSACTION_TIMEOUT) this.#giveUpNow(this.#timedOut(this.#passed, error));
     else if (state === QUERY_CANCELED) {
       if (this.#late !== null) this.#reason = this.#late;
       // Before PostgreSQL 17 the server enforces the deadline by statement_timeout.
-      else if (this.timeLeft <= 0) this.#giveUpNow(this.#timedOut(this.#deadline?.first, error));
+      else if (this.#passed !== undefined) this.#giveUpNow(this.#timedOut(this.#passed, error));
     }
     return this.#reason;
   }

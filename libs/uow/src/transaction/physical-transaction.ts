@@ -2,16 +2,16 @@ import { BatchFailure } from '../database/batch.js';
 import type { ConnectionHolder, Database } from '../database/database.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import {
-  CommitOutcomeUnknownError,
   PendingRollbackError,
   ReadOnlyTransactionError,
   TransactionClosedError,
-  TransactionRolledBackError,
 } from '../errors/transaction-errors.js';
-import { currentFrame, frameIn, runDetached, runInFrame } from './ambient.js';
-import type { Frame } from './ambient.js';
+import { frameIn, runDetached } from './ambient.js';
+import { exchangeCommit } from './committing.js';
 import { GivingUp } from './giving-up.js';
 import type { Urgency } from './giving-up.js';
+import { sendJoined } from './joined-statement.js';
+import { Operations } from './operations.js';
 import { Place } from './place.js';
 import { Savepoint } from './savepoint-stack.js';
 import { watchForSelfDeadlock } from './self-deadlock.js';
@@ -19,7 +19,7 @@ import type { TransactionContext } from './transaction-context.js';
 import { openingStatements } from './transaction-definition.js';
 import type { TransactionDefinition } from './transaction-definition.js';
 import { TransactionHooks } from './transaction-hooks.js';
-import type { CommitPayload, TransactionObserver } from './transaction-synchronization.js';
+import type { CommitPayload } from './transaction-synchronization.js';
 import { TransactionWire } from './transaction-wire.js';
 import { Turns } from './turns.js';
 import type { TurnLevel } from './turns.js';
@@ -35,9 +35,6 @@ export { Savepoint };
 /** How a transaction ended; `unknown` where the answer to COMMIT was lost, or somebody else ended it. */
 export type TransactionOutcome = 'committed' | 'rolledBack' | 'unknown';
 
-const ROLLBACK_TO = /^\s*ROLLBACK\s+(?:(?:WORK|TRANSACTION)\s+)?TO\b/i;
-const WRITES = /^\s*(?:INSERT|UPDATE|DELETE|MERGE|WITH|CALL|DO|COPY|TRUNCATE)\b/i;
-
 let transactions = 0;
 
 export class PhysicalTransaction implements ConnectionHolder {
@@ -45,6 +42,7 @@ export class PhysicalTransaction implements ConnectionHolder {
   #hooks: TransactionHooks | null = null;
   readonly #context: TransactionContext;
   readonly #turns: Turns;
+  readonly #operations: Operations;
   /** Made with the first statement. */
   #madeWire: TransactionWire | null = null;
   readonly #expiresAt: number;
@@ -67,6 +65,9 @@ export class PhysicalTransaction implements ConnectionHolder {
     this.id = transactions;
     this.#context = context;
     this.#turns = new Turns(place, context.database.options.stallAfter);
+    this.#operations = new Operations(this, this.#turns, (place) => {
+      this.#refuseAfterEnd(place);
+    });
     this.#expiresAt = expiresAt;
     this.#givingUp = new GivingUp(definition.label, (reason, late) => {
       if (!late) this.#turns.refuseAll(() => reason);
@@ -106,8 +107,8 @@ export class PhysicalTransaction implements ConnectionHolder {
       assertNotGivenUp: () => {
         this.#givingUp.assertNot();
       },
-      beforeBegin: () => this.#observe((observer) => observer.beforeBegin?.(this)),
-      afterBegin: () => this.#observe((observer) => observer.afterBegin?.(this)),
+      beforeBegin: () => this.#operations.observe((observer) => observer.beforeBegin?.(this)),
+      afterBegin: () => this.#operations.observe((observer) => observer.afterBegin?.(this)),
       onBegun: () => {
         context.synchronization?.begun?.(this);
       },
@@ -216,8 +217,8 @@ export class PhysicalTransaction implements ConnectionHolder {
       readTransactionId?: boolean;
     } = {},
   ): Promise<StatementResult[]> {
-    return this.#operate(options.operation ?? 'a statement', async () => {
-      this.#refuseAfterFailure();
+    return this.#operations.run(options.operation ?? 'a statement', async () => {
+      this.assertNotFailed();
       try {
         return await this.#wire.send(statements, { readId: options.readTransactionId === true && !this.readOnly });
       } catch (error) {
@@ -233,25 +234,9 @@ export class PhysicalTransaction implements ConnectionHolder {
    */
   async runJoined(text: string, values?: readonly unknown[]): Promise<StatementResult> {
     await this.#context.synchronization?.beforeStatement?.(this);
-    return this.#operate('a query of TypeORM code', async () => {
-      const { failure } = this;
-      if (failure !== null && (this.abortReason !== null || !ROLLBACK_TO.test(text))) {
-        throw driverRefusal(failure);
-      }
-      try {
-        if ((values === undefined || values.length === 0) && isScript(text)) {
-          return await this.#wire.sendScript(text);
-        }
-        const readId = WRITES.test(text) && failure === null && !this.readOnly;
-        const [result] = await this.#wire.send([{ text, values }], { readId });
-        if (failure !== null && this.#wire.connection?.status === 'T') this.#wire.forgiveTop();
-        return result as StatementResult;
-      } catch (error) {
-        const reason = this.#givingUp.behind(error);
-        if (reason !== null) throw driverRefusal(reason);
-        throw error instanceof BatchFailure ? error.driverError : error;
-      }
-    });
+    return this.#operations.run('a query of TypeORM code', () =>
+      sendJoined(this.#wire, this.#givingUp, this.readOnly, text, values),
+    );
   }
 
   /**
@@ -259,58 +244,7 @@ export class PhysicalTransaction implements ConnectionHolder {
    * everything else of the transaction waits.
    */
   async exclusive<T>(operation: string, fn: () => Promise<T>): Promise<T> {
-    return this.#operate(operation, async () => this.#inOwnLevel(operation, fn));
-  }
-
-  /** One operation: its scope must be open, its turn must come, and it counts as in flight meanwhile. */
-  async #operate<T>(operation: string, work: () => Promise<T>): Promise<T> {
-    const frame = frameIn(this);
-    const scope = frame?.completing === true ? null : (frame?.scope ?? null);
-    const place = new Place(operation);
-    if (scope !== null) scope.enter(place);
-    try {
-      this.#refuseAfterEnd(place);
-      const waiting = this.#turns.take(frame?.level ?? this.#turns.root, place);
-      if (waiting !== undefined) await waiting;
-      try {
-        this.#refuseAfterEnd(place);
-        return await work();
-      } finally {
-        this.#turns.give();
-      }
-    } finally {
-      scope?.leave(place);
-    }
-  }
-
-  /** Runs `fn`, within the caller's turn, in a level of its own; the caller has the turn again afterwards. */
-  async #inOwnLevel<T>(operation: string, fn: () => Promise<T>): Promise<T> {
-    const frame = frameIn(this);
-    const parent = frame?.level ?? this.#turns.root;
-    const place = new Place(operation);
-    const level = this.#turns.open(parent, place);
-    const inside: Frame = {
-      parent: currentFrame() ?? null,
-      owner: frame?.owner ?? this.#context.owner,
-      scope: frame?.scope ?? null,
-      transaction: this,
-      level,
-      completing: true,
-      contextOf: (database) => (database === this.database ? this.#context : null),
-    };
-    try {
-      return await runInFrame(inside, fn);
-    } finally {
-      // Ahead of whoever waits: the operation around this is not over.
-      const again = this.#turns.take(parent, place, true);
-      this.#turns.close(level);
-      await again;
-    }
-  }
-
-  #observe(tell: (observer: TransactionObserver) => Promise<void> | void): Promise<void> | undefined {
-    const { observer } = this.#context;
-    return observer === null ? undefined : this.#inOwnLevel('a transaction subscriber', async () => tell(observer));
+    return this.#operations.run(operation, () => this.#operations.runInside(operation, fn));
   }
 
   #refuseAfterEnd(place: Place): void {
@@ -328,10 +262,6 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   /** @throws PendingRollbackError after a failure that has not been rolled back */
   assertNotFailed(): void {
-    this.#refuseAfterFailure();
-  }
-
-  #refuseAfterFailure(): void {
     this.#givingUp.assertNot();
     const failure = this.#madeWire?.failure ?? null;
     if (failure === null) return;
@@ -379,7 +309,7 @@ export class PhysicalTransaction implements ConnectionHolder {
     const frame = frameIn(this);
     if (frame?.completing !== true) frame?.scope?.assertOpen(place);
     this.#refuseAfterEnd(place);
-    this.#refuseAfterFailure();
+    this.assertNotFailed();
     await this.#context.synchronization?.beforeSavepoint?.(this);
     return this.pushSavepoint(place, true);
   }
@@ -388,7 +318,7 @@ export class PhysicalTransaction implements ConnectionHolder {
   async releaseSavepoint(savepoint: Savepoint): Promise<void> {
     this.#assertActive(savepoint);
     await this.#context.synchronization?.beforeRelease?.(savepoint);
-    this.#refuseAfterFailure();
+    this.assertNotFailed();
     for (const one of this.#wire.savepoints.release(savepoint)) {
       this.#context.synchronization?.savepointReleased?.(one);
     }
@@ -400,7 +330,7 @@ export class PhysicalTransaction implements ConnectionHolder {
     const { popped, statements } = this.#wire.savepoints.rollBack(savepoint);
     try {
       if (statements.length > 0 && this.#wire.connection !== null && this.abortReason === null) {
-        await this.#operate('ROLLBACK TO SAVEPOINT', () => this.#wire.send(statements));
+        await this.#operations.run('ROLLBACK TO SAVEPOINT', () => this.#wire.send(statements));
       }
     } catch (error) {
       const translated = this.#translated(error, statements);
@@ -440,78 +370,24 @@ export class PhysicalTransaction implements ConnectionHolder {
    */
   async sendCommit(payload: CommitPayload | null): Promise<unknown> {
     const statements = payload?.statements ?? [];
-    this.#refuseAfterFailure();
+    this.assertNotFailed();
     if (!this.begun && statements.length === 0) {
       this.#madeWire?.giveBackUnused();
       return this.#end('committed');
     }
-    return this.#operate('COMMIT', async () => {
-      const { observer, database } = this.#context;
-      const certain = database.options.commitOutcome === 'certain' && !this.readOnly;
-      let results: StatementResult[] | null = null;
-      if (certain || (observer !== null && statements.length > 0)) {
-        try {
-          results = await (certain ? this.#wire.sendCertain(statements) : this.#wire.send(statements));
-        } catch (error) {
-          throw this.#translated(error, statements);
-        }
-      }
-      if (observer !== null) await this.#observe((one) => one.beforeCommit?.(this));
-      this.#refuseAfterFailure();
-      const travelling = results === null ? statements : [];
-      this.#givingUp.startCommitting(travelling.length > 0);
-      let answer: Awaited<ReturnType<TransactionWire['commit']>>;
-      try {
-        answer = await this.#wire.commit(travelling);
-      } catch (error) {
-        if (error instanceof BatchFailure && error.connectionLost && this.#wire.failure === null) {
-          return this.#commitLost(error, travelling.length > 0);
-        }
-        throw this.#translated(error, [...travelling, { text: 'COMMIT' }]);
-      }
-      if (answer.tag !== 'COMMIT') {
-        const error = new TransactionRolledBackError(
-          `The server answered the COMMIT of ${this.label} with ${answer.tag}: a statement inside had failed and its error was swallowed.`,
-        );
-        this.#wire.fail(error);
-        throw error;
-      }
-      let failed: unknown;
-      try {
-        payload?.settle(results ?? answer.results);
-      } catch (error) {
-        failed = error;
-      }
-      return this.#end('committed') ?? failed;
-    });
-  }
-
-  /** What to do about a COMMIT whose answer never came. */
-  async #commitLost(failure: BatchFailure, resultsLost: boolean): Promise<unknown> {
-    const { driverError } = failure;
-    // PostgreSQL ends a transaction for its deadline only while it has not committed.
-    const reason = this.#givingUp.behind(driverError);
-    if (reason !== null) throw reason;
-    switch (await this.#wire.lookUpOutcome()) {
-      case 'committed': {
-        const afterwards = this.#end('committed');
-        if (!resultsLost) return afterwards;
-        return this.database.connectionLost(driverError);
-      }
-      case 'aborted': {
-        const aborted = this.database.connectionLost(driverError, true);
-        this.#wire.fail(aborted);
-        throw aborted;
-      }
-      case 'unknown':
-        this.#wire.fail(driverError);
-        this.#end('unknown', driverError);
-        throw new CommitOutcomeUnknownError(
-          `The connection of ${this.label} was lost while COMMIT was in flight (${driverError.message}), and whether it was committed cannot be told for certain. ` +
-            `Look at the data before doing it again.`,
-          { cause: driverError },
-        );
-    }
+    return this.#operations.run('COMMIT', () =>
+      exchangeCommit(
+        {
+          transaction: this,
+          wire: this.#wire,
+          givingUp: this.#givingUp,
+          operations: this.#operations,
+          translated: (error, sent) => this.#translated(error, sent),
+          end: (outcome, cause) => this.#end(outcome, cause),
+        },
+        payload,
+      ),
+    );
   }
 
   /**
@@ -597,18 +473,3 @@ export class PhysicalTransaction implements ConnectionHolder {
 }
 
 const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
-
-/** What PostgreSQL would say (25P02), with the first failure as its cause. */
-function driverRefusal(failure: unknown): Error {
-  if (failure instanceof TransactionClosedError) return failure;
-  const error = new Error(
-    `current transaction is aborted, commands ignored until end of transaction block; first failure: ${messageOf(failure)}`,
-  );
-  return Object.assign(error, { code: '25P02', severity: 'ERROR', cause: failure });
-}
-
-/** True for a text of more than one statement, which only the simple protocol takes. */
-function isScript(text: string): boolean {
-  const end = text.indexOf(';');
-  return end !== -1 && /\S/.test(text.slice(end + 1));
-}

@@ -204,15 +204,9 @@ export class TransactionWire {
       this.#lose(error.driverError);
       return error;
     }
-    if (!this.#begun && error.index === 0 && before > 0) {
-      // BEGIN itself failed: nothing is open on the connection, and nothing ran.
-      this.#drop(error.driverError);
-      this.#failure = error.driverError;
-    } else {
-      this.#answered(openingLength, Math.min(error.index, before));
-      if (this.#begun && this.#connection?.status === 'I') return this.#noteEndedOutside();
-      if (isServerError(error.driverError)) this.#noteServerFailure(error.driverError);
-    }
+    this.#answered(openingLength, Math.min(error.index, before));
+    if (this.#begun && this.#connection?.status === 'I') return this.#noteEndedOutside();
+    if (isServerError(error.driverError)) this.#noteServerFailure(error.driverError);
     return new BatchFailure(Math.max(0, error.index - before), error.driverError, [], false);
   }
 
@@ -333,10 +327,9 @@ export class TransactionWire {
     if (connection.busy) await this.#untilAnswered(connection);
     let failed: unknown;
     if (connection.lost === null && connection.status !== 'I' && !connection.busy) {
-      // In a failed transaction RELEASE would be refused, and with it the ROLLBACK behind it.
-      const releases = connection.status === 'T' ? this.savepoints.unsentReleases() : [];
       try {
-        await connection.run([...releases, { text: 'ROLLBACK' }]);
+        // What is unsent came after the last statement, so that one has not failed, and RELEASE is not refused.
+        await connection.run([...this.savepoints.unsentReleases(), { text: 'ROLLBACK' }]);
       } catch (error) {
         failed = error instanceof BatchFailure ? error.driverError : error;
         connection.destroy(failed as Error);
