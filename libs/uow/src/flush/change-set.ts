@@ -45,7 +45,7 @@ export class UpdateChange {
     /** Columns to set and their parameters, pairwise, by column index ascending. */
     readonly columns: readonly ColumnMapping[],
     readonly values: unknown[],
-    guard: RowGuard,
+    public guard: RowGuard,
   ) {}
 }
 

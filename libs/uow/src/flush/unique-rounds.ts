@@ -32,7 +32,6 @@ export function uniqueRounds(
   if (keys.length === 0) return null;
   const nodes: Change[] = [...updates, ...deletes, ...inserts];
   const needs: { to: number; key: UniqueKey }[][] = nodes.map(() => []);
-  let isNeeded = false;
   for (const key of keys) {
     const givenUp = new Map<string, number>();
     nodes.forEach((node, at) => {
@@ -45,10 +44,9 @@ export function uniqueRounds(
       const from = value === null ? undefined : givenUp.get(value);
       if (from === undefined || from === at) return;
       needs[at]!.push({ to: from, key });
-      isNeeded = true;
     });
   }
-  if (!isNeeded) return null;
+  if (needs.every((edges) => edges.length === 0)) return null;
 
   const emptied = breakCircles(nodes, needs);
   const level = levels(nodes.length, (at) => needs[at]!.map(({ to }) => to)) ?? [];
