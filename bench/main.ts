@@ -1,4 +1,5 @@
 import { parseArgs } from 'node:util';
+import { growthMode } from './growth/growth-mode.js';
 import { probeMode } from './probes/probe-mode.js';
 import { workloadMode } from './workloads/workload-mode.js';
 
@@ -11,4 +12,5 @@ const { positionals, values } = parseArgs({
 });
 const only = values.contenders?.split(',');
 if (positionals[0] === 'probes') await probeMode({ only, names: positionals.slice(1) });
+else if (positionals[0] === 'growth') await growthMode({ quick: values.quick });
 else await workloadMode({ groups: positionals, only, quick: values.quick });

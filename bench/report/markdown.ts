@@ -44,7 +44,7 @@ function table(measured: readonly Measured[]): string {
   return [`### ${workload}: ${title}`, lines.map((cells) => `| ${cells.join(' | ')} |`).join('\n')].join('\n\n');
 }
 
-function nameOf({ contender }: Pick<Measured, 'contender'>): string {
+export function nameOf({ contender }: Pick<Measured, 'contender'>): string {
   return contender in contenders ? contenders[contender as keyof typeof contenders] : contender;
 }
 
