@@ -43,14 +43,14 @@ describe('when it passes', () => {
     const { transactions, note, sql, proxy } = fixture;
     const seen = await proxy.record(async () => {
       const error = await thrownBy(
-        transactions.run({ label: 'Report.build', timeout: 200 }, async () => {
+        transactions.run({ label: 'Report.build', timeout: 500 }, async () => {
           await note('a');
           await sql('SELECT pg_sleep(30)');
         }),
       );
       expect(error).toMatchObject({
         ...TIMED_OUT,
-        message: expect.stringMatching(/Report\.build.*200 ms/) as string,
+        message: expect.stringMatching(/Report\.build.*500 ms/) as string,
       });
     });
     // By the client's cancel or by the server's own timer, whichever is first.
@@ -64,7 +64,7 @@ describe('when it passes', () => {
     let later: unknown;
     const late = new Gate();
     await expect(
-      transactions.run({ timeout: 100 }, async () => {
+      transactions.run({ timeout: 500 }, async () => {
         await note('a');
         await gate.pass();
         later = await thrownBy(note('b'));
@@ -163,9 +163,9 @@ describe('one deadline', () => {
     async (propagation) => {
       const { transactions, note, sql } = fixture;
       await transactions.run({ timeout: 20_000 }, async () => {
-        await transactions.run({ propagation, timeout: 50 }, () => note('a'));
+        await transactions.run({ propagation, timeout: 500 }, () => note('a'));
         expect(transactions.current()?.timeLeft).toBeGreaterThan(1_000);
-        await sql('SELECT pg_sleep(0.2)');
+        await sql('SELECT pg_sleep(0.7)');
         await note('b');
       });
       expect(await fixture.notes()).toEqual(['a', 'b']);
@@ -226,9 +226,9 @@ describe('the server', () => {
     const { transactions, note, proxy } = fixture;
     const seen = await proxy.record(async () => {
       await expect(
-        transactions.run({ timeout: 150 }, async () => {
+        transactions.run({ timeout: 500 }, async () => {
           await note('a');
-          blockThread(400);
+          blockThread(900);
           await note('b');
         }),
       ).rejects.toMatchObject(TIMED_OUT);
@@ -242,7 +242,7 @@ describe('the server', () => {
   test('ends a statement by FATAL 25P04 where the client cannot, which is the same error', async () => {
     const { transactions, sql, proxy } = fixture;
     proxy.clear();
-    const work = transactions.run({ timeout: 150 }, async () => {
+    const work = transactions.run({ timeout: 500 }, async () => {
       await sql('SELECT 1');
       const sleeping = sql('SELECT pg_sleep(30)');
       // What is queued reaches the wire; then nothing happens here until the server has spoken.
@@ -276,7 +276,7 @@ describe('the server', () => {
     transactions.add(source);
     const seen = await fixture.proxy.record(async () => {
       await expect(
-        transactions.run({ timeout: 150 }, async () => {
+        transactions.run({ timeout: 500 }, async () => {
           const transaction = ambientTransaction(source);
           const sleeping = transaction?.run([{ text: 'SELECT pg_sleep(30)' }]);
           await until(() => fixture.proxy.sql.includes('SELECT pg_sleep(30)'));
@@ -312,8 +312,8 @@ test.each([0, -1, Number.NaN, Infinity])('a timeout of %p is refused [SP-27]', a
 test('a transaction that ends in time leaves no timer and no abort behind', async () => {
   const { transactions, note, sql, proxy } = fixture;
   proxy.clear();
-  await transactions.run({ timeout: 100 }, () => note('a'));
-  await transactions.run(() => sql('SELECT pg_sleep(0.2)'));
+  await transactions.run({ timeout: 500 }, () => note('a'));
+  await transactions.run(() => sql('SELECT pg_sleep(0.7)'));
   expect(proxy.cancelRequests).toEqual([]);
   expect(await fixture.notes()).toEqual(['a']);
 });

@@ -27,9 +27,15 @@ export class Gate {
   }
 }
 
-/** Waits until the condition holds. */
+const PATIENCE = 20_000;
+
+/** Waits until the condition holds; fails where it does not come about. */
 export async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await new Promise((resolve) => setTimeout(resolve, 2));
+  const giveUp = performance.now() + PATIENCE;
+  while (!condition()) {
+    if (performance.now() > giveUp) throw new Error(`It did not come about: ${condition.toString()}`);
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
 }
 
 /** What the work was rejected with; fails where it was not. */
