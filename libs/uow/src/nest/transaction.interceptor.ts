@@ -17,8 +17,9 @@ import { UowApplication } from './uow-application.js';
  * transaction where `transactionPerRequest` says so, which is committed before the answer is sent. An
  * `AfterCommitError` is logged, and the success answered.
  *
- * `UowModule` registers it globally where an application needs it. An application that is started another way
- * (a hybrid one whose microservices do not inherit its configuration) adds it by `useGlobalInterceptors()`.
+ * `UowModule` registers it globally where an application needs it. The microservices of a hybrid application
+ * have to inherit its configuration (`connectMicroservice(…, { inheritAppConfig: true })`), or their
+ * controllers say `@UseInterceptors(TransactionInterceptor)`.
  */
 @Injectable()
 export class TransactionInterceptor implements NestInterceptor {

@@ -98,11 +98,11 @@ export class UowApplication {
     }
   }
 
-  /** Makes the global interceptor, unless another data source of the application has asked for it. */
-  interceptorOnce<T>(make: () => T): T | undefined {
+  /** Gives the interceptor to the first data source that needs it, so that it is registered once. */
+  interceptOnce<T>(interceptor: T): T | undefined {
     if (this.#hasInterceptor) return undefined;
     this.#hasInterceptor = true;
-    return make();
+    return interceptor;
   }
 
   /** Closes the sessions of every data source and takes the joining back. */

@@ -6,6 +6,7 @@ import { TransactionManager } from '../transaction/transaction-manager.js';
 import { classesOf } from './handlers.js';
 import type { HttpAdapter } from './http-context.js';
 import { checkListeners } from './transactional-event-listener.decorator.js';
+import { TransactionInterceptor } from './transaction.interceptor.js';
 import { UowApplication } from './uow-application.js';
 
 /**
@@ -29,8 +30,9 @@ import { UowApplication } from './uow-application.js';
         );
       },
     },
+    TransactionInterceptor,
   ],
-  exports: [TransactionManager, UowApplication],
+  exports: [TransactionManager, UowApplication, TransactionInterceptor],
 })
 export class UowCoreModule implements NestModule, OnModuleInit, OnApplicationShutdown {
   readonly #application: UowApplication;

@@ -35,11 +35,16 @@ export function createProviders(name: string, served: ServedFactory): FactoryPro
     },
     {
       provide: APP_INTERCEPTOR,
-      inject: [UowApplication, ModulesContainer, source],
+      inject: [UowApplication, ModulesContainer, TransactionInterceptor, source],
       // Nest passes over a global interceptor that is not there.
-      useFactory: (application: UowApplication, modules: ModulesContainer, { options }: ServedDataSource) =>
+      useFactory: (
+        application: UowApplication,
+        modules: ModulesContainer,
+        interceptor: TransactionInterceptor,
+        { options }: ServedDataSource,
+      ) =>
         options.transactionPerRequest !== null || needInterceptor(modules)
-          ? application.interceptorOnce(() => new TransactionInterceptor(application))
+          ? application.interceptOnce(interceptor)
           : undefined,
     },
   ];
