@@ -1,4 +1,11 @@
-import type { FindManyOptions, FindOneOptions, FindOptionsWhere, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
+import type {
+  EntitySchema,
+  FindManyOptions,
+  FindOneOptions,
+  FindOptionsWhere,
+  ObjectLiteral,
+  SelectQueryBuilder,
+} from 'typeorm';
 import { EntityNotFoundError } from '../errors/session-errors.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import type { PreviewedStatement } from './flush-preview.js';
@@ -15,10 +22,7 @@ import type { SessionEventName, SessionListener } from './session-events.js';
 import { SessionTransaction } from './session-transaction.js';
 
 /** A class, an `EntitySchema`, or the name of one. */
-export type EntityClass<T> =
-  | (abstract new (...args: never[]) => T)
-  | { readonly options: { readonly name: string }; readonly '@instanceof'?: symbol }
-  | string;
+export type EntityClass<T> = (abstract new (...args: never[]) => T) | EntitySchema<T> | string;
 
 /** `find` options: TypeORM's, with the session's locks in place of TypeORM's. */
 export type SessionFindOptions<T> = Omit<FindManyOptions<T & ObjectLiteral>, 'lock' | 'transaction' | 'cache'> &
