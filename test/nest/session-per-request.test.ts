@@ -24,6 +24,7 @@ import {
   Transactional,
   UncommittedWorkError,
 } from 'nestjs-uow';
+import { from, type Observable } from 'rxjs';
 import { listen, type ListeningApp, Note, Notes, NotesDatabase, PLATFORMS } from './notes-app.js';
 
 @Injectable()
@@ -34,6 +35,17 @@ class First {
 @Injectable()
 class Second {
   constructor(readonly session: DbSession) {}
+}
+
+@Injectable()
+class Eager {
+  constructor(private readonly notes: Notes) {}
+
+  /** Begins its work before anybody subscribes. */
+  @Transactional()
+  write(text: string): Observable<string> {
+    return from(this.notes.write(text));
+  }
 }
 
 @Injectable({ scope: Scope.REQUEST })
@@ -82,6 +94,7 @@ class SessionController {
     private readonly second: Second,
     private readonly session: DbSession,
     private readonly notes: Notes,
+    private readonly eager: Eager,
     @InjectDbSessionFactory() private readonly factory: DbSessionFactory,
   ) {}
 
@@ -131,6 +144,12 @@ class SessionController {
   async forgiven(@Body() { text }: { text: string }): Promise<void> {
     await this.open({ text });
     throw new Error('forgiven');
+  }
+
+  @Post('forgotten')
+  forgotten(@Body() { text }: { text: string }): string {
+    this.eager.write(text);
+    return 'ok';
   }
 
   @Post('committed')
@@ -207,7 +226,7 @@ describe.each(PLATFORMS)('the session of a request on %s', (platform) => {
     @Module({
       imports: db.imports(options),
       controllers: [SessionController, ScopedController],
-      providers: [Notes, First, Second, PerRequest, SessionGuard],
+      providers: [Notes, First, Second, Eager, PerRequest, SessionGuard],
     })
     class AppModule {}
     return AppModule;
@@ -330,6 +349,13 @@ describe.each(PLATFORMS)('the session of a request on %s', (platform) => {
       release();
       expect(await db.texts()).toEqual([]);
     });
+  });
+
+  test('ends with the results that nobody subscribed to rolled back', async () => {
+    await using patient = await listen(root({ warnAfter: 3_600_000 }), platform);
+    expect(await patient.post('/forgotten', { text: 'a' })).toMatchObject({ status: 201 });
+    await nothingOpen();
+    expect(await db.texts()).toEqual([]);
   });
 
   test('left with work is only warned about under uncommitted: warn', async () => {
