@@ -353,6 +353,19 @@ describe('deleting', () => {
     expect(await env.database.query('SELECT name FROM keywords')).toEqual([{ name: 'big' }]);
   });
 
+  test('a new object that takes over the key of a deleted one has its own links only', async () => {
+    await stored(
+      new Item({ description: 'one', keywords: [new Keyword({ name: 'red' }), new Keyword({ name: 'big' })] }),
+    );
+    const red = await session.findOneOrFail(Keyword, { where: { name: 'red' } });
+    session.delete(await session.getOrFail(Item, 1));
+    session.add(new Item({ id: 1, description: 'new', keywords: [red] }));
+    await session.commit();
+    expect(await env.database.query('SELECT item_id, keyword_id FROM item_keywords')).toEqual([
+      { item_id: 1, keyword_id: red.id },
+    ]);
+  });
+
   test('SA-271: a deleted object stays in other loaded collections until they are read again', async () => {
     await stored(new User({ name: 'ed', addresses: [new Address({ email: 'a' }), new Address({ email: 'b' })] }));
     const ed = await session.findOneOrFail(User, { where: { id: 1 }, relations: { addresses: true } });

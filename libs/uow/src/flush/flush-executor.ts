@@ -121,7 +121,7 @@ export class FlushExecutor {
 
 /** False while the step needs a key that the database has not given yet. */
 function isReady(step: FlushStep): boolean {
-  if (step.kind === 'detach') return true;
+  if (step.kind === 'detach') return step.except.every((key) => key.every(isKnown));
   if (step.kind === 'lock') return step.keys.every((key) => key.every(isKnown));
   return step.changes.every((change) => {
     if (change.kind === 'delete') return change.key.every(isKnown);

@@ -1,6 +1,6 @@
 import type { ColumnMapping } from '../database/entity-mapping.js';
 import { CircularDependencyError } from '../errors/flush-errors.js';
-import { KeyOfInsert, SqlExpression, UpdateChange } from './change-set.js';
+import { KeyOfInsert, SqlExpression, UpdateChange, resolved } from './change-set.js';
 import type { Change, DeleteChange, DetachChange, InsertChange } from './change-set.js';
 import type { DeleteStep, DetachStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
 import type { TableOrder } from './table-order.js';
@@ -29,19 +29,22 @@ export function planFlush(changes: readonly Change[], order: TableOrder): FlushP
   const stages = stagesOf([...inserts, ...updates, ...detachments], order);
   let late: readonly DeleteChange[] = deletes;
   for (const stage of stages) {
+    // A new row may bring the same links.
+    for (const detachment of stage.detachments) {
+      if (detachment.action === 'delete') steps.push(detachStep(detachment, deletes, []));
+    }
     const rounds = stage.isCircle
       ? null
       : uniqueRounds(stage.inserts, stage.updates, deletableEarly(stage.table, deletes, detachments));
     if (rounds !== null) {
       late = planRounds(rounds, late, order, steps);
-      for (const detachment of stage.detachments) steps.push(detachStep(detachment, deletes));
+      planNullifying(stage, deletes, steps);
       continue;
     }
     const afterwards = planInserts(stage.inserts, stage.isCircle, order, steps);
     planUpdates(stage.updates, deletes, order, steps);
     if (afterwards.length > 0) planUpdates(afterwards, [], order, steps);
-    // Behind the updates: a row that went elsewhere is not to be cut off.
-    for (const detachment of stage.detachments) steps.push(detachStep(detachment, deletes));
+    planNullifying(stage, deletes, steps);
   }
   planDeletes(late, updates, order, steps);
   return { steps };
@@ -120,14 +123,43 @@ function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)
   return [...stages.values()].sort((a, b) => a.rank - b.rank);
 }
 
-function detachStep({ mapping, action, columns, keys }: DetachChange, deletes: readonly DeleteChange[]): DetachStep {
+/** Behind the updates: a row that went elsewhere is not to be cut off. */
+function planNullifying(stage: Stage, deletes: readonly DeleteChange[], steps: FlushStep[]): void {
+  for (const detachment of stage.detachments) {
+    if (detachment.action === 'delete') continue;
+    steps.push(detachStep(detachment, deletes, [...stage.inserts, ...stage.updates]));
+  }
+}
+
+function detachStep(
+  { mapping, action, columns, keys }: DetachChange,
+  deletes: readonly DeleteChange[],
+  written: readonly (InsertChange | UpdateChange)[],
+): DetachStep {
+  const except: (readonly unknown[])[] = [];
   // A versioned row that is deleted is expected as it was read.
-  const except =
-    action === 'delete' || mapping.version === null
-      ? []
-      : deletes.filter((change) => change.mapping.table === mapping.table).map((change) => change.key);
+  if (action === 'nullify' && mapping.version !== null) {
+    for (const change of deletes) if (change.mapping.table === mapping.table) except.push(change.key);
+  }
+  // A new object may have taken over the key of the deleted one: what refers to the new one stays.
+  const gone = new Set(keys.map((key) => key.map(String).join('\u0000')));
+  for (const change of written) {
+    if (change.mapping.table !== mapping.table) continue;
+    const key = columns.map((column) => String(resolved(givenValue(change, column))));
+    if (gone.has(key.join('\u0000'))) except.push(keyOfRow(change));
+  }
   const reason = action === 'delete' ? 'links to deleted rows' : 'rows that referred to deleted ones';
   return { kind: 'detach', mapping, action, columns, keys, except, reason };
+}
+
+function givenValue(change: InsertChange | UpdateChange, { name }: ColumnMapping): unknown {
+  if (change.kind === 'update') return change.values[change.columns.findIndex((column) => column.name === name)];
+  return change.values[change.mapping.columns.find((column) => column.name === name)?.index ?? -1];
+}
+
+function keyOfRow(change: InsertChange | UpdateChange): readonly unknown[] {
+  if (change.kind === 'update') return change.key;
+  return change.mapping.keyColumns.map((column) => change.values[column.index] ?? new KeyOfInsert(change, column));
 }
 
 /** Adds the insert steps; gives the updates that set foreign keys which had to be left out to break a circle. */

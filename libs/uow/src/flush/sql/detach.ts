@@ -1,3 +1,4 @@
+import { resolved } from '../change-set.js';
 import type { DetachStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
@@ -21,7 +22,7 @@ export function detachStatement(step: DetachStep): BoundStatement {
       values.push(
         arrayParameter(
           column,
-          except.map((key) => key[at]),
+          except.map((key) => resolved(key[at])),
         ),
       );
     });
