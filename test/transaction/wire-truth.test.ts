@@ -1,4 +1,4 @@
-import { ambientTransaction } from '../../libs/uow/src/transaction/ambient.js';
+import { ambientTransaction, currentFrame } from '../../libs/uow/src/transaction/ambient.js';
 import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
@@ -196,4 +196,19 @@ test('a held answer keeps the connection out of the pool until it comes', async 
   expect(source.heldConnections).toBe(0);
   done.open();
   await work;
+});
+
+test('a connection that is opened inside a scope belongs to no scope: it holds no request, and no request’s context', async () => {
+  await using own = await transactionFixture({ poolSize: 2 });
+  const frames: unknown[] = [];
+  const { master } = own.dataSource.driver as unknown as {
+    master: { on(event: 'connect', listener: () => void): void };
+  };
+  master.on('connect', () => frames.push(currentFrame()));
+  await own.transactions.run(async () => {
+    await own.note('a');
+    await own.transactions.run({ propagation: 'REQUIRES_NEW' }, () => own.note('b'));
+  });
+  // The pool has one from the start.
+  expect(frames).toEqual([undefined]);
 });

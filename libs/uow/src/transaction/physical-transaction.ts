@@ -195,11 +195,6 @@ export class PhysicalTransaction implements ConnectionHolder {
     return this.#givingUp.timeLeft;
   }
 
-  /** True once the transaction id is known, so that it need not be asked for again. */
-  get transactionIdKnown(): boolean {
-    return this.#wire.idKnown;
-  }
-
   // ── statements ────────────────────────────────────────────────────────────────────────────────────────
 
   /**

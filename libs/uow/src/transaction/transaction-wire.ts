@@ -68,11 +68,6 @@ export class TransactionWire {
     return this.#connection;
   }
 
-  /** True once the transaction's id is known, so that it need not be asked for again. */
-  get idKnown(): boolean {
-    return this.#outcome !== null;
-  }
-
   /** True when SQL of the application ended it: what is stored is not known here. */
   get endedOutside(): boolean {
     return this.#endedOutside;
