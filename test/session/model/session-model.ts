@@ -32,6 +32,15 @@ export type Operation =
   | 'rival'
   | 'reopen';
 
+/** Rows to begin with: two of each entity, committed, and their relations loaded. */
+export const PRELUDE: readonly Step[] = [
+  ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8].map((kind, at): Step => ['create', kind, at * 7, at]),
+  ['commit', 0, 0, 0],
+  ...[0, 1, 2, 4, 5].map((kind): Step => ['load', kind, 0, 0]),
+  ['load', 2, 1, 0],
+  ['load', 4, 1, 0],
+];
+
 /**
  * A session and a model of it, side by side. The model keeps what each object must show and what the database must
  * hold, in plain maps; after every step the objects are compared with it, and after every COMMIT the database.

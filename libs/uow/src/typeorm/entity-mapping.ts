@@ -4,6 +4,8 @@ import { shownValue } from '../errors/shown-value.js';
 import { InvalidIdentityError } from '../errors/session-errors.js';
 import { CompiledColumn } from './column-mapping.js';
 import { compileIsChanged, compileRowReader, joinKeyParts } from './compiled-accessors.js';
+import { virtualColumnsOf, withVirtualColumns } from './virtual-columns.js';
+import type { ReadColumn } from './virtual-columns.js';
 import { CompiledListeners } from './entity-listeners.js';
 import { CompiledRelation } from './relation-mapping.js';
 import type { MappingLookup } from './relation-mapping.js';
@@ -41,6 +43,7 @@ export class CompiledMapping implements EntityMapping {
   readonly #lookup: MappingLookup;
   readonly #create: () => object;
   readonly #readers = new Map<string, RowReader>();
+  readonly #virtualColumns: readonly ReadColumn[];
   readonly #selectLists = new Map<string, string>();
   #children: Map<string, EntityMapping> | null = null;
 
@@ -101,7 +104,12 @@ export class CompiledMapping implements EntityMapping {
     }));
 
     this.readColumns = this.columns.filter((column) => column.selected);
-    this.reader = this.readerFor(positionsOf(this.columns, this.readColumns));
+    this.#virtualColumns = virtualColumnsOf(metadata);
+    const behind = this.readColumns.length;
+    this.reader = withVirtualColumns(
+      this.readerFor(positionsOf(this.columns, this.readColumns)),
+      this.#virtualColumns.map((column, at) => ({ column, position: behind + at })),
+    );
     this.isChanged = compileIsChanged(this.columns);
     this.listeners = new CompiledListeners(dataSource, metadata);
     this.#create = compileCreate(dataSource, metadata);
@@ -136,10 +144,19 @@ export class CompiledMapping implements EntityMapping {
   selectList(alias: string): string {
     let list = this.#selectLists.get(alias);
     if (list === undefined) {
-      list = this.readColumns.map((column) => `${alias}.${column.sql}`).join(', ');
+      const virtual = this.#virtualColumns.map((column) => column.sql(alias));
+      list = [...this.readColumns.map((column) => `${alias}.${column.sql}`), ...virtual].join(', ');
       this.#selectLists.set(alias, list);
     }
     return list;
+  }
+
+  /** The reader of an answer whose columns are found by their names in the database; -1 where one is not there. */
+  readerByName(positionOf: (name: string) => number): RowReader {
+    return withVirtualColumns(
+      this.readerFor(this.columns.map((column) => positionOf(column.name))),
+      this.#virtualColumns.map((column) => ({ column, position: positionOf(column.name) })),
+    );
   }
 
   readerFor(positions: readonly number[]): RowReader {

@@ -179,7 +179,7 @@ function readerOf(
   let reader = known.get(result.fields);
   if (reader === undefined) {
     const byName = new Map(result.fields.map((field, at) => [field.name, at]));
-    reader = mapping.readerFor(mapping.columns.map((column) => byName.get(`${ALIAS}_${column.name}`) ?? -1));
+    reader = (mapping as CompiledMapping).readerByName((name) => byName.get(`${ALIAS}_${name}`) ?? -1);
     known.set(result.fields, reader);
   }
   return reader;
@@ -188,18 +188,21 @@ function readerOf(
 /** Asked-for and eager relations as paths, outer ones first. */
 function relationPaths(mapping: EntityMapping, options: Options): string[] {
   const paths = new Set<string>();
-  const collect = (tree: unknown, at: EntityMapping | null, prefix: string): void => {
+  const collect = (tree: unknown, at: EntityMapping, prefix: string, embedded = ''): void => {
     if (Array.isArray(tree)) {
-      for (const path of tree as string[]) {
-        const names = path.split('.');
-        names.forEach((_, depth) => paths.add(prefix + names.slice(0, depth + 1).join('.')));
-      }
+      for (const path of tree as string[]) paths.add(prefix + path);
     } else if (typeof tree === 'object' && tree !== null) {
       for (const [name, wanted] of Object.entries(tree)) {
         if (wanted === undefined || wanted === false) continue;
-        const relation = at?.relations.find(({ path }) => path === name);
-        if (relation !== undefined || at === null) paths.add(prefix + name);
-        collect(wanted, relation?.target ?? at, `${prefix}${name}.`);
+        const path = embedded + name;
+        const known = at.hierarchy.flatMap((one) => one.relations);
+        if (known.some((one) => one.path.startsWith(`${path}.`))) {
+          collect(wanted, at, `${prefix}${name}.`, `${path}.`);
+          continue;
+        }
+        paths.add(prefix + name);
+        const relation = known.find((one) => one.path === path);
+        if (relation !== undefined) collect(wanted, relation.target, `${prefix}${name}.`);
       }
     }
   };
