@@ -3,6 +3,7 @@ import { DetachChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { departureRule, knownReferrers, mayBeNull, referredValues } from './departures.js';
 import type { InstanceState } from './instance-state.js';
+import { ownRelation } from './own-relation.js';
 import type { Reader } from './reader.js';
 import { addClaim, collectRelationChanges } from './relation-changes.js';
 import type { Claim, RelationChanges } from './relation-changes.js';
@@ -101,7 +102,7 @@ export class FlushPreparation {
       if (reachedBy?.relation.inverse?.orphanAction !== 'delete') continue;
       const { relation, owner } = reachedBy;
       if (objectsOf(relation, owner).includes(state.entity)) continue;
-      if (isClaimed(relations.claims.get(state.entity) ?? [], relation.inverse!)) continue;
+      if (isClaimed(relations.claims.get(state.entity) ?? [], ownRelation(state.mapping, relation.inverse!))) continue;
       if (isElsewhere(state, relation.inverse!, owner.entity)) continue;
       found = this.#remove(state) || found;
     }
@@ -268,7 +269,8 @@ function isClaimed(claims: readonly Claim[], relation: RelationMapping): boolean
 }
 
 /** True when an object's own side says that it has gone to another parent. */
-function isElsewhere(state: InstanceState, owning: RelationMapping, formerParent: object): boolean {
+function isElsewhere(state: InstanceState, side: RelationMapping, formerParent: object): boolean {
+  const owning = ownRelation(state.mapping, side);
   if (!owning.isOwningToOne) return false;
   const value = owning.get(state.entity);
   if (value !== undefined && value !== null && value !== formerParent) return true;

@@ -5,6 +5,7 @@ import type { PhysicalTransaction } from '../transaction/physical-transaction.js
 import { referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import { followDatabase } from './departures.js';
 import type { InstanceState } from './instance-state.js';
+import { ownRelation } from './own-relation.js';
 import type { RowPicture } from './row-picture.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -220,10 +221,12 @@ export function setRelation(state: InstanceState, relation: RelationMapping, rel
 }
 
 /** Takes a child out of a loaded collection of its former parent. */
-function leave(unit: UnitOfWork, parent: object, relation: RelationMapping, child: object): void {
+function leave(unit: UnitOfWork, parent: object, side: RelationMapping, child: object): void {
   const state = unit.own(parent);
-  const seen = state?.relations?.[relation.index];
-  if (state === undefined || seen === undefined || state.relations === null) return;
+  if (state === undefined || state.relations === null) return;
+  const relation = ownRelation(state.mapping, side);
+  const seen = state.relations[relation.index];
+  if (seen === undefined) return;
   if (!seen.isToMany) {
     if (relation.get(parent) === child) relation.set(parent, null);
     if (seen.related !== child) return;
@@ -240,10 +243,12 @@ function leave(unit: UnitOfWork, parent: object, relation: RelationMapping, chil
 }
 
 /** Puts a child into a loaded collection of its new parent. */
-function join(unit: UnitOfWork, parent: object, relation: RelationMapping, child: object): void {
+function join(unit: UnitOfWork, parent: object, side: RelationMapping, child: object): void {
   const state = unit.own(parent);
-  const seen = state?.relations?.[relation.index];
-  if (state === undefined || seen === undefined || state.relations === null) return;
+  if (state === undefined || state.relations === null) return;
+  const relation = ownRelation(state.mapping, side);
+  const seen = state.relations[relation.index];
+  if (seen === undefined) return;
   if (!seen.isToMany) {
     if (seen.related === child) return;
     unit.memory.touch(state);

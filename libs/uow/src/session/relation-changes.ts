@@ -1,5 +1,7 @@
 import type { EntityMapping, RelationMapping } from '../database/entity-mapping.js';
+import { stateOf } from './instance-state.js';
 import type { InstanceState } from './instance-state.js';
+import { ownRelation } from './own-relation.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /**
@@ -85,8 +87,9 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       return;
     }
     if (relation.inverse === null) return;
+    const mapping = stateOf(item)?.mapping;
     addClaim(claims, item, {
-      relation: relation.inverse,
+      relation: mapping === undefined ? relation.inverse : ownRelation(mapping, relation.inverse),
       parent: isGain ? owner : null,
       formerParent: isGain ? null : owner,
       via: relation,

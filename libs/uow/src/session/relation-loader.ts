@@ -4,6 +4,7 @@ import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Reader } from './reader.js';
 import { setRelation } from './flush-result.js';
+import { ownRelation } from './own-relation.js';
 import { referredObject } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -36,11 +37,10 @@ export class RelationLoader {
     operation: string,
     again = false,
   ): Promise<void> {
+    if (states.length === 0) return;
     const loaded = new Map<string, readonly InstanceState[]>([['', states]]);
-    for (const path of [...new Set(paths.flatMap(prefixes))].sort((a, b) => depth(a) - depth(b))) {
-      const dot = path.lastIndexOf('.');
-      const owners = loaded.get(dot === -1 ? '' : path.slice(0, dot)) ?? [];
-      const name = path.slice(dot + 1);
+    for (const { path, name, parent } of stepsOf(states[0]!.mapping, paths)) {
+      const owners = loaded.get(parent) ?? [];
       const related: InstanceState[] = [];
       for (const [relation, group] of this.#byRelation(owners, name, path)) {
         await this.loadRelation(relation, group, operation, again ? 'again' : 'missing');
@@ -192,8 +192,9 @@ export class RelationLoader {
       if (isJunction || relation.inverse === null) return;
       for (const item of items) {
         const state = this.#unit.own(item);
-        const { inverse } = relation;
-        if (state !== undefined && inverse.get(item) === undefined) this.#place(state, inverse, owner.entity);
+        if (state === undefined) continue;
+        const inverse = ownRelation(state.mapping, relation.inverse);
+        if (inverse.get(item) === undefined) this.#place(state, inverse, owner.entity);
       }
     });
   }
@@ -234,13 +235,34 @@ function isChangedRelation(seen: RelationSnapshot, value: unknown): boolean {
   return array.length !== seen.items.length || array.some((item, at) => item !== seen.items[at]);
 }
 
-function prefixes(path: string): string[] {
-  const names = path.split('.');
-  return names.map((_, at) => names.slice(0, at + 1).join('.'));
+/** One relation to load: its path from the first objects, its own name, and the path of what holds it. */
+interface LoadStep {
+  readonly path: string;
+  readonly name: string;
+  readonly parent: string;
+  readonly depth: number;
 }
 
-function depth(path: string): number {
-  return path.split('.').length;
+/** Paths as steps, outer ones first. A relation inside an embedded object is one step, whatever dots its name has. */
+function stepsOf(mapping: EntityMapping, paths: readonly string[]): LoadStep[] {
+  const steps = new Map<string, LoadStep>();
+  for (const whole of paths) {
+    let at: EntityMapping | undefined = mapping;
+    let parent = '';
+    for (let rest = whole, depth = 0; rest !== ''; depth++) {
+      const left: string = rest;
+      const relation: RelationMapping | undefined = at?.root.hierarchy
+        .flatMap((one) => one.relations)
+        .find((one) => left === one.path || left.startsWith(`${one.path}.`));
+      const name: string = relation?.path ?? left.split('.', 1)[0]!;
+      const path = parent === '' ? name : `${parent}.${name}`;
+      if (!steps.has(path)) steps.set(path, { path, name, parent, depth });
+      at = relation?.target;
+      parent = path;
+      rest = left.slice(name.length + 1);
+    }
+  }
+  return [...steps.values()].sort((a, b) => a.depth - b.depth);
 }
 
 /** Rows of a table by the values of some columns; with the columns once more behind the row where asked. */
