@@ -28,7 +28,8 @@ export class Operations {
   async run<T>(operation: string, work: () => Promise<T>): Promise<T> {
     const frame = frameIn(this.#transaction);
     const scope = frame?.completing === true ? null : (frame?.scope ?? null);
-    const place = new Place(operation);
+    // What completes a scope is never said to have been left behind.
+    const place = scope === null ? new Place(operation, false) : new Place(operation);
     if (scope !== null) scope.enter(place);
     try {
       this.#refuseAfterEnd(place);
@@ -50,7 +51,7 @@ export class Operations {
     const { context } = this.#transaction;
     const frame = frameIn(this.#transaction);
     const parent = frame?.level ?? this.#turns.root;
-    const place = new Place(operation);
+    const place = new Place(operation, false);
     const level = this.#turns.open(parent, place);
     const inside: Frame = {
       parent: currentFrame() ?? null,

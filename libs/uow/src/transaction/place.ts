@@ -5,13 +5,13 @@ export class Place {
 
   /**
    * @param label the method or operation, such as `AuditService.write` or `session.flush()`
-   * @param capture false where the label alone says enough
+   * @param depth how many frames to capture: each has its price; false where the label alone says enough
    */
-  constructor(label: string, capture = true) {
+  constructor(label: string, depth: number | false = 16) {
     this.#label = label;
-    if (capture) {
+    if (depth !== false) {
       const { stackTraceLimit } = Error;
-      Error.stackTraceLimit = 16;
+      Error.stackTraceLimit = depth;
       this.#error = new Error(label);
       Error.stackTraceLimit = stackTraceLimit;
     } else {

@@ -114,7 +114,7 @@ export class TransactionManager implements UnitOwner {
     }
     const definition = defineTransaction(options, fn.name === '' ? 'TransactionManager.run()' : fn.name);
     // Where a function is run says more than what it is called.
-    return this.execute(this.database(options.dataSource), definition, fn, new Place(definition.label));
+    return this.execute(this.database(options.dataSource), definition, fn, new Place(definition.label, 6));
   }
 
   /**
