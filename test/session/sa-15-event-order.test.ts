@@ -97,6 +97,21 @@ test('SA-314: a query in a listener of the begin does not begin again', async ()
   expect(order.filter((name) => name === 'afterBegin')).toHaveLength(1);
 });
 
+test('SA-315: behind a flush nothing is new, changed or to be deleted any more', async () => {
+  const [ed, fred] = [new User({ name: 'ed' }), new User({ name: 'fred' })];
+  session.addAll([ed, fred]);
+  await session.flush();
+  ed.name = 'Ed';
+  session.delete(fred);
+  session.add(new User({ name: 'new' }));
+  const left: number[] = [];
+  session.on('afterFlush', () => {
+    left.push(session.new.length, session.dirty.length, session.deleted.length);
+  });
+  await session.flush();
+  expect(left).toEqual([0, 0, 0]);
+});
+
 test('SA-316: listeners of the factory hear all its sessions, those of a session only that one', async () => {
   const heard: string[] = [];
   const stop = env.factory.on('afterCommit', () => {

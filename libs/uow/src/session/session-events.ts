@@ -6,7 +6,7 @@ export interface SessionEvents {
   afterBegin: { readonly session: unknown };
   /** A flush is about to look for changes; what listeners add, change and delete is part of it. */
   beforeFlush: { readonly session: unknown };
-  /** The statements of a flush were answered; `new`, `dirty` and `deleted` still show what it carried out. */
+  /** The statements of a flush were answered, and the objects are brought up to them: `new`, `dirty` and `deleted` are empty. */
   afterFlush: { readonly session: unknown };
   /** COMMIT is about to be sent. */
   beforeCommit: { readonly session: unknown };
