@@ -6,6 +6,7 @@ import type {
   RelationMapping,
 } from '../database/entity-mapping.js';
 import type { RelationMetadata } from 'typeorm';
+import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { compileGetter, compileSetter, embeddedPath } from './column-mapping.js';
 import type { ColumnMetadata } from './value-conversion.js';
 
@@ -59,8 +60,18 @@ export class CompiledRelation implements RelationMapping {
     this.deferrable = metadata.deferrable !== undefined;
     const owner = embeddedPath(metadata.embeddedMetadata);
     const name = metadata.isLazy ? `__${metadata.propertyName}__` : metadata.propertyName;
-    this.get = compileGetter(owner, name);
+    const get = compileGetter(owner, name);
+    this.get = metadata.isLazy ? (entity) => get(entity) ?? this.#withoutPromise(entity, get(entity)) : get;
     this.set = compileSetter(owner, name);
+  }
+
+  /** A promise in a plain property would be passed over, and the relation written as if it were empty. */
+  #withoutPromise(entity: object, value: unknown): unknown {
+    const plain: unknown = Object.getOwnPropertyDescriptor(entity, this.metadata.propertyName)?.value;
+    if (!(plain instanceof Promise)) return value;
+    throw new InvalidSessionOperationError(
+      `${this.source.name}.${this.path} is a lazy relation, and this object has a plain promise there, which sessions do not wait for. Make the object with TypeORM (manager.create(${this.source.name})), which gives it lazy properties, or declare the relation without lazy.`,
+    );
   }
 
   get target(): EntityMapping {
