@@ -33,10 +33,9 @@ export class TransactionManager implements UnitOwner {
   readonly #databases = new Map<string, Database>();
   readonly #rootDefaults = new Map<Database, TransactionOptions>();
   readonly #observers = new Map<Database, TransactionObserver>();
-  #default: Database | null = null;
 
   /**
-   * Adds a data source; the first one, or the one named `default`, is the default.
+   * Adds a data source. The one named `default`, or the only one, is meant where none is named.
    * @param rootDefaults what holds for root scopes that do not say otherwise
    * @throws IllegalTransactionStateError when the name is taken
    */
@@ -48,14 +47,12 @@ export class TransactionManager implements UnitOwner {
     }
     this.#databases.set(database.name, database);
     this.#rootDefaults.set(database, rootDefaults);
-    if (this.#default === null || database.name === 'default') this.#default = database;
   }
 
   /** Forgets a data source whose module ends. */
   remove(database: Database): void {
     this.#databases.delete(database.name);
     this.#rootDefaults.delete(database);
-    if (this.#default === database) this.#default = this.#databases.values().next().value ?? null;
   }
 
   owns(database: Database): boolean {
@@ -86,13 +83,25 @@ export class TransactionManager implements UnitOwner {
    * @throws IllegalTransactionStateError when there is none
    */
   database(name?: string): Database {
-    const found = name === undefined ? this.#default : this.#databases.get(name);
-    if (found != null) return found;
+    const found = name === undefined ? this.#unnamed() : this.#databases.get(name);
+    if (found !== undefined) return found;
+    const names = [...this.#databases.keys()].join(', ');
+    if (name !== undefined) {
+      throw new IllegalTransactionStateError(
+        `No data source "${name}" is registered; there are: ${names}. Import UowModule.forRoot({ name: '${name}' }).`,
+      );
+    }
     throw new IllegalTransactionStateError(
-      name === undefined
+      names === ''
         ? 'No data source is registered. Import UowModule.forRoot() in the root module.'
-        : `No data source "${name}" is registered; there are: ${[...this.#databases.keys()].join(', ')}. Import UowModule.forRoot({ name: '${name}' }).`,
+        : `There are several data sources (${names}) and none of them is the default one, so which is meant has to be said: { dataSource: '…' }.`,
     );
+  }
+
+  /** Never by the order in which data sources happen to connect. */
+  #unnamed(): Database | undefined {
+    const fallback = this.#databases.size === 1 ? this.#databases.values().next().value : undefined;
+    return this.#databases.get('default') ?? fallback;
   }
 
   /**
