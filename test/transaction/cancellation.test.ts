@@ -1,3 +1,4 @@
+import { ambientTransaction } from '../../libs/uow/src/transaction/ambient.js';
 import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
@@ -87,6 +88,56 @@ test('aborting while a connection is waited for ends the wait', async () => {
   gate.open();
   await Promise.all(holders);
   expect(await fixture.notes()).toEqual([]);
+});
+
+test('giving a transaction up from outside, without a signal, ends its wait for a connection', async () => {
+  const { transactions, note, sql, source } = fixture;
+  const gate = new Gate();
+  const holder = (): Promise<void> =>
+    transactions.run(async () => {
+      await sql('SELECT 1');
+      await gate.pass();
+    });
+  const holders = [holder(), holder()];
+  await until(() => source.heldConnections === 2);
+  const reason = new Error('given up');
+  await expect(
+    transactions.run(async () => {
+      const waiting = note('a');
+      await new Promise((resolve) => setImmediate(resolve));
+      ambientTransaction(source)?.abort(reason);
+      await waiting;
+    }),
+  ).rejects.toBe(reason);
+  gate.open();
+  await Promise.all(holders);
+  expect(await fixture.notes()).toEqual([]);
+});
+
+test('a connection that comes when its transaction has been given up goes back at once', async () => {
+  await using own = await transactionFixture({ poolSize: 1 });
+  const { transactions, note, source, proxy } = own;
+  // The pool's only connection has to be opened anew, and that takes until after the end.
+  const { master } = own.dataSource.driver as unknown as { master: { readonly totalCount: number } };
+  proxy.cutNow();
+  await until(() => master.totalCount === 0);
+  proxy.delay({ toClient: 300 });
+  const opened = proxy.opened;
+  const reason = new Error('given up');
+  let stray: Promise<unknown> | undefined;
+  await expect(
+    transactions.run(async () => {
+      stray = thrownBy(note('a'));
+      await until(() => proxy.opened > opened);
+      ambientTransaction(source)?.abort(reason);
+    }),
+  ).rejects.toBe(reason);
+  expect(source.heldConnections).toBe(0);
+  proxy.delay({});
+  expect(await stray).toBe(reason);
+  expect(source.heldConnections).toBe(0);
+  await transactions.run(() => note('next'));
+  expect(await own.notes()).toEqual(['next']);
 });
 
 test('aborting between two statements sends no cancel, and the connection stays good', async () => {

@@ -193,6 +193,11 @@ export class Database {
     });
   }
 
+  /** Ends the wait of a holder that is given up. */
+  refuseWaiting(holder: ConnectionHolder, reason: Error): void {
+    for (const waiting of [...this.#waiting]) if (waiting.holder === holder) waiting.refuse(reason);
+  }
+
   #isWaiting(holder: ConnectionHolder): boolean {
     for (const { holder: waiter } of this.#waiting) {
       for (let one = waiter.outer; one !== null; one = one.outer) if (one === holder) return true;

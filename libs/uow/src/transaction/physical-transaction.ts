@@ -71,7 +71,9 @@ export class PhysicalTransaction implements ConnectionHolder {
     this.#expiresAt = expiresAt;
     this.#givingUp = new GivingUp(definition.label, (reason, late) => {
       if (!late) this.#turns.refuseAll(() => reason);
-      this.#madeWire?.cancel();
+      if (this.#madeWire === null) return;
+      this.database.refuseWaiting(this, reason);
+      this.#madeWire.cancel();
     });
     const { outer } = this;
     if (outer !== null) {

@@ -48,6 +48,7 @@ export class TransactionWire {
   #wrote = false;
   #beginning = false;
   #endedOutside = false;
+  #over = false;
   #whenAnswered: (() => void) | null = null;
 
   constructor(host: WireHost) {
@@ -102,7 +103,7 @@ export class TransactionWire {
    * @throws BatchFailure, its index counted in `statements`; what the conversion of a value throws
    */
   async send(statements: readonly Statement[], options: { readId?: boolean } = {}): Promise<StatementResult[]> {
-    const connection = (this.#connection ??= await this.#host.acquire());
+    const connection = this.#connection ?? (await this.#connect());
     const tells = !this.#begun && !this.#beginning;
     if (tells) {
       this.#beginning = true;
@@ -171,6 +172,17 @@ export class TransactionWire {
       stopWatching?.();
       this.#whenAnswered?.();
     }
+  }
+
+  async #connect(): Promise<DatabaseConnection> {
+    const connection = await this.#host.acquire();
+    if (this.#over) {
+      // The transaction was given up meanwhile, and nobody is left to give this one back.
+      connection.release();
+      this.#host.assertNotGivenUp();
+    }
+    this.#connection = connection;
+    return connection;
   }
 
   #noteWrites(statements: readonly Statement[]): void {
@@ -254,7 +266,7 @@ export class TransactionWire {
   async sendCertain(payload: readonly Statement[]): Promise<StatementResult[]> {
     this.#noteWrites(payload);
     if (!this.#wrote) return this.send(payload);
-    const connection = (this.#connection ??= await this.#host.acquire());
+    const connection = this.#connection ?? (await this.#connect());
     const { statement, marker } = commitMarker(connection.identity);
     try {
       const results = await this.send([...payload, statement], { readId: true });
@@ -272,7 +284,7 @@ export class TransactionWire {
    * @throws BatchFailure; its index is that of the payload's length when COMMIT itself was refused
    */
   async commit(payload: readonly Statement[]): Promise<{ readonly results: StatementResult[]; readonly tag: string }> {
-    const connection = (this.#connection ??= await this.#host.acquire());
+    const connection = this.#connection ?? (await this.#connect());
     this.#host.assertNotGivenUp();
     const opening = this.#begun ? [] : this.#host.opening();
     const before = [...opening, ...this.savepoints.unsent()];
@@ -317,6 +329,7 @@ export class TransactionWire {
    * @returns the error that kept ROLLBACK from being answered, if any; the connection is destroyed then
    */
   async rollback(): Promise<unknown> {
+    this.#over = true;
     const connection = this.#connection;
     if (connection === null) return undefined;
     if (connection.busy) await this.#untilAnswered(connection);
