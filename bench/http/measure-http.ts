@@ -72,7 +72,7 @@ async function measure(id: string, title: string, served: readonly Served[], ben
       }
       const one: Running = { application, process, port: first.message.port, results: [] };
       running.push(one);
-      await request(one, 700);
+      await request(one, 1_500);
     }
     for (let round = 0; round < bench.pace.rounds; round++) {
       for (const one of running) {

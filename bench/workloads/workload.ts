@@ -53,7 +53,8 @@ function transfers(group: string, concurrency: number, delay?: number): Workload
     needs: 'transfer',
     ...(delay === undefined ? {} : { delay }),
     job: (ms) => ({ kind: 'transfers', concurrency, ms }),
-    warmUp: { kind: 'transfers', concurrency, ms: 700, limit: 1_000 },
+    // Long enough for the compiler to have seen everything.
+    warmUp: { kind: 'transfers', concurrency, ms: 2_500, limit: 8_000 },
     prepare: emptyBank,
     check: checkBank,
   };
