@@ -109,6 +109,7 @@ export class PhysicalTransaction implements ConnectionHolder {
       assertNotGivenUp: () => {
         this.#givingUp.assertNot();
       },
+      closedError: () => this.closedError('A statement that waited for a connection'),
       beforeBegin: () => this.#operations.observe((observer) => observer.beforeBegin?.(this)),
       afterBegin: () => this.#operations.observe((observer) => observer.afterBegin?.(this)),
       onBegun: () => {

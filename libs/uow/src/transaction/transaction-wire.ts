@@ -23,6 +23,8 @@ export interface WireHost {
   acquire(): Promise<DatabaseConnection>;
   /** @throws why the transaction was given up, where it was */
   assertNotGivenUp(): void;
+  /** The error for what comes after the end. */
+  closedError(): Error;
   /** Those who want to be told around BEGIN; undefined where nobody does. */
   beforeBegin(): Promise<void> | undefined;
   afterBegin(): Promise<void> | undefined;
@@ -180,6 +182,7 @@ export class TransactionWire {
       // The transaction was given up meanwhile, and nobody is left to give this one back.
       connection.release();
       this.#host.assertNotGivenUp();
+      throw this.#host.closedError();
     }
     this.#connection = connection;
     return connection;
