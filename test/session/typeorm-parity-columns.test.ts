@@ -69,11 +69,11 @@ class DatabaseMade {
   @Column({ type: 'text', default: () => `upper('row')` })
   title!: string;
 
-  @Column('uuid')
+  @Column({ type: 'uuid' })
   @Generated('uuid')
   token!: string;
 
-  @Column('int')
+  @Column({ type: 'int' })
   @Generated('increment')
   number!: number;
 
