@@ -87,10 +87,10 @@ class Guarded {
   @PrimaryColumn('int')
   id!: number;
 
-  @Column('text', { update: false })
+  @Column({ type: 'text', update: false })
   code!: string;
 
-  @Column('text', { insert: false, nullable: true })
+  @Column({ type: 'text', insert: false, nullable: true })
   remark!: string | null;
 
   @Column('text', { select: false, nullable: true })
