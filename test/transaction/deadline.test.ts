@@ -292,12 +292,15 @@ describe('the server', () => {
 
   test('that needs too long for COMMIT itself has not committed: the same error, nothing unknown about it', async () => {
     const { transactions, sql, note } = fixture;
+    const ended: string[] = [];
     await expect(
-      transactions.run({ timeout: 300 }, async () => {
+      transactions.run({ timeout: 500 }, async () => {
+        transactions.afterCompletion((status) => ended.push(status));
         await note('a');
         await sql('INSERT INTO slow VALUES (1)');
       }),
     ).rejects.toMatchObject(TIMED_OUT);
+    expect(ended).toEqual(['rolledBack']);
     await fixture.database.untilNoTransaction();
     expect(await fixture.notes()).toEqual([]);
   });
