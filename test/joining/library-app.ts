@@ -172,4 +172,3 @@ export class LibraryApp implements AsyncDisposable {
     await this.database.drop();
   }
 }
-

@@ -31,7 +31,6 @@ export class SessionUnderTest {
   }
 
   static async start(given: {
-     
     readonly entities: MixedList<Function | string | EntitySchema>;
     readonly schema?: string;
     readonly options?: Partial<DatabaseOptions>;
