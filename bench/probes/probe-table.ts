@@ -20,8 +20,11 @@ export function probeTable(
 
 function cell(finding: Finding | undefined): string {
   if (finding === undefined || finding.sightings.length === 0) return '–';
+  const always = finding.sightings.length === 1;
   const total = finding.sightings.reduce((sum, { times }) => sum + times, 0);
   return finding.sightings
-    .map(({ kept, seen, times }) => `${kept === 'promise' ? '✓' : '✗'} ${seen} (${times} of ${total})`)
+    .map(
+      ({ kept, seen, times }) => `${kept === 'promise' ? '✓' : '✗'} ${seen}${always ? '' : ` (${times} of ${total})`}`,
+    )
     .join('; ');
 }

@@ -49,7 +49,10 @@ export const strayBranch: Probe = {
     await straying;
     const stray = (await keptRows()).filter((name) => name.startsWith('branch'));
     if (done) return broken('reports success');
-    if (stray.length > 0) return broken(`${stray.length === 1 ? 'a row' : 'rows'} written after the ROLLBACK stay`);
+    if (stray.length > 0)
+      return broken(
+        stray.length === 1 ? 'a row written after the ROLLBACK stays' : 'rows written after the ROLLBACK stay',
+      );
     return promise(refused === undefined ? 'nothing is kept' : 'nothing is kept; later writes are refused');
   },
 };
