@@ -45,7 +45,7 @@ afterAll(async () => {
 /** The README breaks lines, and leaves out the marker that is new in each process. */
 const readable = (sql: string): string =>
   sql
-    .replace(/'uow \w+ \d+ '/g, "'uow <nonce> '")
+    .replace(/'uow [\w-]+ \d+ '/g, "'uow <nonce> '")
     .replace(/\s+/g, ' ')
     .replace(/ (?=\))/g, '')
     .trim();

@@ -11,7 +11,7 @@ import {
   VersionColumn,
 } from 'typeorm';
 
-/** The entities that the cases of BEHAVIOURS, "SQLAlchemy: the Session", are written with. */
+/** The entities of the cases that follow SQLAlchemy’s Session. */
 
 @Entity('users')
 export class User {

@@ -4,7 +4,7 @@ import { controls, transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy, until } from './waiting.js';
 
-/** Issue 3, points 2 and 3: one BEGIN, lazy, with all that belongs to it, and nothing behind one that failed. */
+/** One BEGIN, lazy, with all that belongs to it, and nothing behind one that failed. */
 
 let fixture: TransactionFixture;
 beforeAll(async () => {

@@ -3,7 +3,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
 
-/** Issue 3, point 4: an AbortSignal cancels the running statement on the server and rolls back. */
+/** An AbortSignal cancels the running statement on the server and rolls back. */
 
 const CANCELLED = { code: 'UOW_TRANSACTION_CANCELLED' };
 
@@ -215,11 +215,10 @@ test('a cancel request that comes before the server has begun with the statement
   await hold.hit();
   controller.abort();
   // The first one finds an idle server process, which pays no heed to it.
-  await until(() => proxy.cancelRequests.length > 0);
+  await until(() => proxy.cancelRequests.length > 1);
   hold.release();
   await expect(work).rejects.toMatchObject(CANCELLED);
   expect(proxy.log).toContain('SELECT pg_sleep(30) => ERROR 57014');
-  expect(proxy.cancelRequests.length).toBeGreaterThan(1);
 });
 
 test('aborting while subscribers are told of BEGIN sends neither BEGIN nor the statement', async () => {

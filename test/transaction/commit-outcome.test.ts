@@ -11,7 +11,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy, until } from './waiting.js';
 
-/** DESIGN §3: a COMMIT whose answer is lost is looked up, and believed only where that is certain. Every cut is counted. */
+/** A COMMIT whose answer is lost is looked up, and believed only where that is certain. Every cut is counted. */
 
 const UNKNOWN = { code: 'UOW_COMMIT_OUTCOME_UNKNOWN' };
 const INSERT = 'INSERT INTO note VALUES ($1)';

@@ -7,7 +7,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
 
-/** Issue 3, point 4: one deadline for the whole transaction, kept by the client and by the server. */
+/** One deadline for the whole transaction, kept by the client and by the server. */
 
 const TIMED_OUT = { code: 'UOW_TRANSACTION_TIMED_OUT' };
 

@@ -3,7 +3,7 @@ import { controls, transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy } from './waiting.js';
 
-/** Issue 3, point 6: hooks in Spring's order, with Spring's error rules (BEHAVIOURS, "Hooks"). */
+/** Hooks in Spring's order, with Spring's error rules. */
 
 let fixture: TransactionFixture;
 let ran: string[];

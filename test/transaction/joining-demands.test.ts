@@ -3,7 +3,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy } from './waiting.js';
 
-/** Issue 3, point 3: a scope that joins gets what it declares, or an error that names both. Never a silent downgrade. */
+/** A scope that joins gets what it declares, or an error that names both. Never a silent downgrade. */
 
 let fixture: TransactionFixture;
 beforeAll(async () => {

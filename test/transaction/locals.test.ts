@@ -2,7 +2,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy } from './waiting.js';
 
-/** Issue 3, point 3: `locals` are there before the first statement that reads, and gone with the transaction. */
+/** `locals` are there before the first statement that reads, and gone with the transaction. */
 
 let fixture: TransactionFixture;
 beforeAll(async () => {

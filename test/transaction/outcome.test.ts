@@ -3,7 +3,7 @@ import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy, until } from './waiting.js';
 import { ambientTransaction } from '../../libs/uow/src/transaction/ambient.js';
 
-/** Issue 3, point 2: whoever is told "committed" can rely on it, and whoever is not knows why. */
+/** Whoever is told "committed" can rely on it, and whoever is not knows why. */
 
 let fixture: TransactionFixture;
 beforeAll(async () => {

@@ -2,7 +2,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
 
-/** Issue 3, point 8: a connection that can never come is refused at once, with who holds them all. */
+/** A connection that can never come is refused at once, with who holds them all. */
 
 const EXHAUSTED = { code: 'UOW_POOL_EXHAUSTED' };
 const NEW = { propagation: 'REQUIRES_NEW' } as const;

@@ -2,7 +2,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy } from './waiting.js';
 
-/** Issue 3, point 5: the root is run again where that may help, afresh each time, and never where work may be stored. */
+/** The root is run again where that may help, afresh each time, and never where work may be stored. */
 
 const AT_ONCE = { attempts: 3, backoff: 0 } as const;
 

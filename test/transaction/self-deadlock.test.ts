@@ -2,7 +2,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy, until } from './waiting.js';
 
-/** Issue 3, point 8: an inner transaction that waits for a lock of the one it suspended is found and refused. */
+/** An inner transaction that waits for a lock of the one it suspended is found and refused. */
 
 const DEADLOCK = { code: 'UOW_SELF_DEADLOCK' };
 const NEW = { propagation: 'REQUIRES_NEW', label: 'Audit.write' } as const;

@@ -3,7 +3,7 @@ import { controls, transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
 
-/** Issue 3, point 7: parallel branches take turns; what a scope starts ends with it; what comes later is refused. */
+/** Parallel branches take turns; what a scope starts ends with it; what comes later is refused. */
 
 let fixture: TransactionFixture;
 let processWarnings: string[] = [];

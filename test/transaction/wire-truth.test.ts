@@ -3,7 +3,7 @@ import { transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
 
-/** Issue 3, point 13: what the library believes of a connection is what the server said of it. */
+/** What the library believes of a connection is what the server said of it. */
 
 let fixture: TransactionFixture;
 beforeAll(async () => {

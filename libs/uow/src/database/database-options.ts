@@ -1,4 +1,4 @@
-/** What holds for one data source, with every default filled in (DESIGN: `UowModule.forRoot(options)`). */
+/** What holds for one data source, with every default filled in (see `UowModule.forRoot(options)`). */
 export interface DatabaseOptions {
   /** When a session begins a transaction by itself: at the first write, at the first statement, never. */
   readonly autobegin: 'write' | 'read' | false;
