@@ -5,7 +5,7 @@ import { controls, transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { thrownBy } from './waiting.js';
 
-/** Rollback() inside declared scopes, savepoints by hand, and transactions that were begun by hand. */
+/** What rollback() does inside declared scopes, savepoints by hand, and transactions that were begun by hand. */
 
 const CLOSED = { code: 'UOW_TRANSACTION_CLOSED' };
 
