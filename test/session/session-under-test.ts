@@ -9,6 +9,7 @@ import { DataSourceConnections } from '../../libs/uow/src/typeorm/data-source-co
 import { CompiledMappings } from '../../libs/uow/src/typeorm/entity-mappings.js';
 import type { EntityPolicyEntry } from '../../libs/uow/src/typeorm/entity-mappings.js';
 import { FindQueries } from '../../libs/uow/src/typeorm/find-queries.js';
+import { serveLazyRelations } from '../../libs/uow/src/typeorm/lazy-relations.js';
 import { createTestDatabase } from '../support/test-database.js';
 import type { TestDatabase } from '../support/test-database.js';
 import { startWireProxy } from '../support/wire-proxy.js';
@@ -59,6 +60,7 @@ export class SessionUnderTest {
       (given.options?.staleCheck ?? 'on') === 'on',
     );
     const source = new SessionSource(core, mappings, new FindQueries(dataSource, mappings), manager);
+    serveLazyRelations(dataSource, (entity, path) => source.loadLazily(entity, path));
     return new SessionUnderTest(database, proxy, dataSource, core, source, manager, reports);
   }
 

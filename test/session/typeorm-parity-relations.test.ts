@@ -161,6 +161,26 @@ test('a lazy relation is a promise: set, flushed and loaded as such', async () =
   expect(session.dirty).toEqual([]);
 });
 
+test('a lazy relation that is awaited gives the session’s own object, and is no change', async () => {
+  await using session = env.factory.open();
+  const author = make(Author, { name: 'Ann' });
+  const book = env.dataSource.manager.create(Book, { title: 'a' });
+  book.author = Promise.resolve(author);
+  await book.author;
+  session.addAll([author, book]);
+  await session.commit();
+  await session.close();
+  const again = await session.getOrFail(Book, book.id);
+  const loaded = await again.author;
+  expect(loaded?.name).toBe('Ann');
+  expect(loaded).toBe(await session.getOrFail(Author, author.id));
+  expect(session.dirty).toEqual([]);
+  env.proxy.clear();
+  await session.commit();
+  expect(env.sent().filter((text) => /INSERT|UPDATE|DELETE/.test(text))).toEqual([]);
+  expect(await env.database.query('SELECT count(*)::int AS n FROM author')).toEqual([{ n: 1 }]);
+});
+
 test('a foreign key may refer to another unique column than the key', async () => {
   await using session = env.factory.open();
   const translator = make(Author, { name: 'Tom', penName: 'tt' });

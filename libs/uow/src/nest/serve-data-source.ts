@@ -9,6 +9,7 @@ import { isDataSource } from '../typeorm/data-source-token.js';
 import type { EntityPolicyEntry } from '../typeorm/entity-mappings.js';
 import { CompiledMappings } from '../typeorm/entity-mappings.js';
 import { FindQueries } from '../typeorm/find-queries.js';
+import { serveLazyRelations } from '../typeorm/lazy-relations.js';
 import { JoinedDataSource } from '../typeorm/joining/joined-data-source.js';
 import { subscriberEvents } from '../typeorm/joining/subscriber-events.js';
 import type { ServedDataSource, UowApplication } from './uow-application.js';
@@ -59,6 +60,7 @@ export function serveDataSource(
     options.database.staleCheck !== 'off',
   );
   const sessions = new SessionSource(database, mappings, new FindQueries(dataSource, mappings), application.manager);
+  const takeLazyRelationsBack = serveLazyRelations(dataSource, (entity, path) => sessions.loadLazily(entity, path));
   const served: ServedDataSource = {
     name,
     dataSource,
@@ -77,6 +79,7 @@ export function serveDataSource(
     close: async () => {
       reportOpen(database, application.report);
       await sessions.factory.closeAll();
+      takeLazyRelationsBack();
     },
   };
   application.serve(served);

@@ -9,6 +9,7 @@ import type { TransactionManager } from '../transaction/transaction-manager.js';
 import { commitOnSuccess } from './commit-on-success.js';
 import { DbSession } from './db-session.js';
 import { DbSessionFactory } from './db-session-factory.js';
+import { stateOf } from './instance-state.js';
 import { SessionListeners } from './session-events.js';
 import { Session } from './session.js';
 import type { SessionOptions } from './session.js';
@@ -42,6 +43,24 @@ export class SessionSource {
   /** The session of a context if it was used already; null otherwise. Makes none. */
   peek(context: TransactionContext): Session | null {
     return (context.attachments.get(this.#attachment) as Session | undefined) ?? null;
+  }
+
+  /**
+   * Loads a relation for an object that belongs to a session, when TypeORM's lazy property is awaited.
+   * @returns what the relation holds; null for an object of no session of this data source
+   */
+  loadLazily(entity: object, path: string): Promise<unknown> | null {
+    const state = stateOf(entity);
+    const session = state?.session;
+    if (state?.state !== 'persistent' || !(session instanceof Session) || session.context.database !== this.database) {
+      return null;
+    }
+    const relation = state.mapping.relations.find((one) => one.path === path);
+    return relation === undefined
+      ? null
+      : session
+          .during('load()', (name) => session.loadRelations(entity, [path], name))
+          .then(() => relation.get(entity));
   }
 
   /** The handle that users hold of a session. */
