@@ -15,7 +15,7 @@ export function serveLazyRelations(dataSource: DataSource, load: LoadThroughSess
   const ofTypeOrm = Object.getPrototypeOf(loader) as typeof loader;
   loader.load = function (this: typeof loader, ...args: Parameters<typeof loader.load>): Promise<never[]> {
     const [relation, entity] = args;
-    const loaded = Array.isArray(entity) ? null : load(entity as object, relation.propertyPath);
+    const loaded = Array.isArray(entity) ? null : load(entity, relation.propertyPath);
     return loaded === null
       ? (ofTypeOrm.load.apply(this, args) as Promise<never[]>)
       : loaded.then((value) => (value == null ? [] : Array.isArray(value) ? value : [value]) as never[]);
