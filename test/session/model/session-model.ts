@@ -796,6 +796,11 @@ export class SessionModel {
       rec.isExpired = false;
       rec.readIn = this.#transactions;
     }
+    if (!isRead) {
+      // Loading a relation reads the rows of those that it has to look up, and leaves others alone: either is right.
+      rec.isExpired = false;
+      rec.readIn = this.#transactions;
+    }
     // A savepoint's rollback may take a read back, too: both the older and the newer row were committed.
     if (!this.#written.has(rec)) rec.seen.push(rec.base!, shown);
     rec.values = shown;
