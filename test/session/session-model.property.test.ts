@@ -8,10 +8,11 @@ import { SessionUnderTest } from './session-under-test.js';
  * Random sequences of what programs do with a session, over nine related entities, beside a model in plain maps. After
  * each step every object is compared with the model, after each COMMIT the whole database.
  *
- * SESSION_MODEL_RUNS sets how many sequences; SESSION_MODEL_SEED repeats a run.
+ * SESSION_MODEL_RUNS sets how many sequences; SESSION_MODEL_SEED tries another one.
  */
 const RUNS = Number(process.env.SESSION_MODEL_RUNS ?? 80);
-const SEED = process.env.SESSION_MODEL_SEED;
+/** One seed for every run of the suite; others are tried by hand, thousands at a time. */
+const SEED = Number(process.env.SESSION_MODEL_SEED ?? 7);
 
 const OPERATIONS: Readonly<Record<Operation, number>> = {
   create: 14,
@@ -83,7 +84,7 @@ test('objects and database follow the model, whatever is done in whatever order'
         numRuns: RUNS,
         interruptAfterTimeLimit: Number(process.env.SESSION_MODEL_SECONDS ?? 60) * 1_000,
         markInterruptAsFailure: false,
-        ...(SEED === undefined ? {} : { seed: Number(SEED) }),
+        seed: SEED,
       },
     );
   }
