@@ -61,18 +61,15 @@ function swallowed<T>(scope: TransactionScope, failure: unknown, result: Result<
 }
 
 export function unawaited(scope: TransactionScope, stray: readonly Place[]): UnawaitedWorkError {
+  const goesOn = scope.context.database.options.unawaited === 'warn';
   return new UnawaitedWorkError(
     `${scope.label} returned while work that it had started was still in flight: ${stray.map(String).join('; ')}. ` +
-      `It was rolled back. Await that work, or run it apart with TransactionManager.detach().`,
+      `${goesOn ? 'It goes on, because unawaited is set to warn' : 'It was rolled back'}. Await that work, or run it apart with TransactionManager.detach().`,
   );
 }
 
 export function warnUnawaited(database: Database, error: UnawaitedWorkError): void {
-  database.report({
-    code: 'UOW_WARN_UNAWAITED_WORK',
-    message: error.message.replace('It was rolled back', 'It goes on, because unawaited is set to warn'),
-    error,
-  });
+  database.report({ code: 'UOW_WARN_UNAWAITED_WORK', message: error.message, error });
 }
 
 /** The error that ended a transaction from outside tells, where it can, what its function threw. */
