@@ -1,8 +1,7 @@
-import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
-import { resolved } from '../change-set.js';
 import type { DeleteStep, LockStep } from '../flush-plan.js';
 import { arrayRows } from './insert.js';
+import { guardArrays, keyArrays } from './row-parameters.js';
 import { failWith } from './stale-marker.js';
 import { textOf } from './statement-text.js';
 
@@ -18,28 +17,13 @@ export function deleteStatement(step: DeleteStep, missed: (step: DeleteStep, cou
   const { guard } = first;
   const keys = mapping.keyColumns;
   const version = guard.version === undefined ? null : mapping.version;
-  const values: unknown[] = keys.map((column, at) =>
-    arrayParameter(
-      column,
-      changes.map((change) => resolved(change.key[at])),
+  const values = [
+    ...keyArrays(
+      mapping,
+      changes.map(({ key }) => key),
     ),
-  );
-  if (version !== null) {
-    values.push(
-      arrayParameter(
-        version,
-        changes.map((change) => change.guard.version),
-      ),
-    );
-  }
-  guard.columns.forEach((column, at) => {
-    values.push(
-      arrayParameter(
-        column,
-        changes.map((change) => change.guard.values[at]),
-      ),
-    );
-  });
+    ...guardArrays(version, changes),
+  ];
   const columns = guard.columns.map((column) => column.index).join();
   const shape = `d/${locks ? 'l' : ''}/${version === null ? '' : 'v'}/${columns}/${guard.mustExist ? 'e' : ''}`;
   const { id, text } = textOf(mapping, shape, (number) => {
@@ -89,12 +73,7 @@ export function deleteStatement(step: DeleteStep, missed: (step: DeleteStep, cou
 /** Locks rows of one table in key order, before several statements write them. */
 export function lockStatement(step: LockStep): BoundStatement {
   const { mapping, keys } = step;
-  const values = mapping.keyColumns.map((column, at) =>
-    arrayParameter(
-      column,
-      keys.map((key) => resolved(key[at])),
-    ),
-  );
+  const values = keyArrays(mapping, keys);
   const { id, text } = textOf(mapping, 'lock', () => {
     const arrays = mapping.keyColumns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
     const aliases = mapping.keyColumns.map((_, at) => `k${at}`);

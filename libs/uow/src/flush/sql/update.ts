@@ -5,6 +5,7 @@ import type { UpdateStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
 import { arrayRows } from './insert.js';
+import { guardArrays, keyArrays } from './row-parameters.js';
 import { failWith } from './stale-marker.js';
 import { textOf } from './statement-text.js';
 
@@ -88,11 +89,9 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
   const keys = mapping.keyColumns;
   const version = guard.version === undefined ? null : mapping.version;
 
-  const values: unknown[] = keys.map((column, at) =>
-    arrayParameter(
-      column,
-      changes.map((change) => resolved(change.key[at])),
-    ),
+  const values = keyArrays(
+    mapping,
+    changes.map(({ key }) => key),
   );
   first.columns.forEach((column, at) => {
     if (first.values[at] instanceof SqlExpression) return;
@@ -103,22 +102,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
       ),
     );
   });
-  if (version !== null) {
-    values.push(
-      arrayParameter(
-        version,
-        changes.map((change) => change.guard.version),
-      ),
-    );
-  }
-  guard.columns.forEach((column, at) => {
-    values.push(
-      arrayParameter(
-        column,
-        changes.map((change) => change.guard.values[at]),
-      ),
-    );
-  });
+  values.push(...guardArrays(version, changes));
 
   const { id, text } = textOf(mapping, `un/${locks ? 'l' : ''}/${shapeOf(first, automatic)}`, (number) => {
     const arrays: string[] = [];
