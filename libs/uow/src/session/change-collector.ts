@@ -271,9 +271,11 @@ export class ChangeCollector {
     const value = relation.get(entity) as object | null | undefined;
     const seen = state.relations?.[relation.index];
     const isSet = value !== undefined && (seen === undefined || (!seen.isToMany && seen.related !== value));
-    const own: Decision | null = isSet
+    let own: Decision | null = isSet
       ? { related: value, values: this.#keyOf(state, relation, value), isOwn: true }
       : null;
+    // Not loaded, and set to what the row says anyway: that says nothing against a collection that was changed.
+    if (own !== null && seen === undefined && isSameKey(relation, own.values, state.snapshot)) own = null;
 
     let claim: Claim | null = null;
     for (const one of this.#relations.claims.get(entity) ?? []) {
@@ -390,6 +392,14 @@ function sameStored(column: ColumnMapping, value: unknown, snapshot: readonly un
   if (value === stored) return true;
   if (value === null || stored === null || stored === undefined) return false;
   return column.keyPart(value) === column.keyPart(stored);
+}
+
+function isSameKey(
+  relation: RelationMapping,
+  values: readonly unknown[],
+  snapshot: readonly unknown[] | null,
+): boolean {
+  return snapshot !== null && relation.joinColumns.every((column, at) => sameStored(column, values[at], snapshot));
 }
 
 /** The relations as they are now; null where they are as last seen. */

@@ -171,7 +171,9 @@ function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: (() => v
     const last = before?.[relation.index];
     const former = last?.isToMany === false ? last.related : null;
     const value = relation.get(state.entity);
-    if (value !== related && (value === undefined || value === former || value === null)) {
+    const written = state.relations[relation.index];
+    const isAsWritten = value == null || value === former || (written?.isToMany === false && value === written.related);
+    if (value !== related && isAsWritten) {
       setRelation(state, relation, related);
     }
     state.relations[relation.index] = { isToMany: false, related: related ?? null };
