@@ -716,6 +716,8 @@ export class SessionModel {
         if (item.refs[ref] === undefined && item.entity![other.ref] !== undefined) item.refs[ref] = rec;
       }
     }
+    // Nothing was changed yet: what a rollback goes back to is what was read last. A savepoint's takes reads back, too.
+    if (!this.#hasBegun && this.#savepoints.length === 0) this.#unit = new Memory(this.recs);
     return true;
   }
 
