@@ -88,7 +88,7 @@ export class Refreshing {
         columns.push(...relation.joinColumns);
       }
     }
-    this.#unit.memory.touch(state);
+    this.#reader.touchRead(state);
     this.#unit.restoreProperties(state, columns, relations);
     if (columns.length > 0) state.expired = new Set([...(state.expired ?? []), ...columns]);
     if (relations.length > 0) this.#reader.markRelationsStale(state, relations);
@@ -101,7 +101,7 @@ export class Refreshing {
   }
 
   #giveUp(state: InstanceState): void {
-    this.#unit.memory.touch(state);
+    this.#reader.touchRead(state);
     this.#unit.restoreValues(state);
     this.#unit.expire(state);
   }
