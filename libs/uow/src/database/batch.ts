@@ -1,5 +1,6 @@
 import type { PgModule, PgProtocolConnection, PgResult, Submittable } from './pg-driver.js';
 import type { PreparedStatements } from './prepared-statements.js';
+import { readingText } from './read-text.js';
 import type { Statement, StatementResult } from './statement.js';
 
 /**
@@ -52,7 +53,9 @@ abstract class Exchange implements Submittable {
   protected abstract rowModeOf(index: number): 'array' | undefined;
 
   #result(): PgResult {
-    return (this.current ??= new this.#pg.Result(this.rowModeOf(this.results.length), this.#types));
+    if (this.current !== null) return this.current;
+    const mode = this.rowModeOf(this.results.length);
+    return (this.current = new this.#pg.Result(mode, mode === 'array' ? readingText(this.#types) : this.#types));
   }
 
   handleRowDescription(message: { fields: unknown[] }): void {

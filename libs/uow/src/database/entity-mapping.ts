@@ -53,6 +53,8 @@ export interface ColumnMapping {
   set(entity: object, value: unknown): void;
   /** A copy of a property value that no later mutation can reach. */
   freeze(value: unknown): unknown;
+  /** As `freeze`, for a value that the driver read: what the server has is kept in full for checks on old values. */
+  freezeRead(value: unknown, raw: unknown): unknown;
   /** A fresh property value from a frozen one. */
   thaw(frozen: unknown): unknown;
   /** True when the property still has the frozen value. */

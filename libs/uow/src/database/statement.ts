@@ -4,7 +4,7 @@ export interface Statement {
   readonly text: string;
   /** Parameter values; the driver's conversion applies (Date, Buffer, arrays, objects as JSON). */
   readonly values?: readonly unknown[] | undefined;
-  /** Rows as objects by column name (default) or as arrays in column order (cheaper). */
+  /** Rows as objects by column name (default), or as arrays in column order: cheaper, and with `ReadText` in them. */
   readonly rowMode?: 'object' | 'array' | undefined;
   /** Turns what the server said of this statement into an error that tells more; `null` leaves it as it is. */
   readonly explain?: ((driverError: Error) => Error | null) | undefined;

@@ -132,7 +132,7 @@ function applyColumn(
   const raw = isAnswered ? change.returned[column.index] : resolved(sent);
   if (raw === undefined) return;
   const value = isAnswered || sent instanceof KeyOfInsert ? column.fromRow(raw) : fromParameter(column, raw);
-  snapshot[column.index] = column.freeze(value);
+  snapshot[column.index] = isAnswered ? column.freezeRead(value, raw) : column.freeze(value);
   if (column.rawSlot !== -1) snapshot[column.rawSlot] = isAnswered ? column.rawToParameter(raw) : raw;
   if (!column.isProperty) return;
   const before = column.get(entity);

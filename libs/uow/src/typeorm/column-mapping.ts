@@ -29,6 +29,7 @@ export class CompiledColumn implements ColumnMapping {
   readonly get: (entity: object) => unknown;
   readonly set: (entity: object, value: unknown) => void;
   readonly freeze: (value: unknown) => unknown;
+  readonly freezeRead: (value: unknown, raw: unknown) => unknown;
   readonly thaw: (frozen: unknown) => unknown;
   readonly same: (value: unknown, frozen: unknown) => boolean;
   readonly toParameter: (value: unknown) => unknown;
@@ -72,6 +73,7 @@ export class CompiledColumn implements ColumnMapping {
     const conversion: ValueConversion = valueConversion(dataSource, metadata);
     this.isPlain = conversion.isPlain;
     this.freeze = conversion.freeze;
+    this.freezeRead = conversion.freezeRead;
     this.thaw = conversion.thaw;
     this.same = conversion.same;
     this.toParameter = conversion.toParameter;
@@ -134,7 +136,20 @@ const ELEMENT_TYPES = new Map([
 ]);
 
 /** Types without an equality that means "the same value": compared by their text. */
-const COMPARED_AS_TEXT = new Set(['point', 'line', 'lseg', 'box', 'path', 'polygon', 'circle', 'xml', 'tsquery']);
+const COMPARED_AS_TEXT = new Set([
+  'point',
+  'line',
+  'lseg',
+  'box',
+  'path',
+  'polygon',
+  'circle',
+  'xml',
+  'tsquery',
+  'jsonpath',
+  'citext',
+  'interval',
+]);
 
 function roleOf(column: ColumnMetadata): ColumnRole {
   if (column.isVersion) return 'version';

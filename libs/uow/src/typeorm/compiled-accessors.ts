@@ -53,9 +53,9 @@ export function compileRowReader(
     if (column.rawSlot !== -1) raws[column.rawSlot] = `c[${column.index}].rawToParameter(r[${at}])`;
     if (inPlace) {
       if (column.rawSlot !== -1) lines.push(`w[${column.index}] = ${raws[column.rawSlot]};`);
-      lines.push(`r[${at}] = c[${column.index}].freeze(v);`);
+      lines.push(`r[${at}] = c[${column.index}].freezeRead(v, r[${at}]);`);
     } else {
-      lines.push(`f${column.index} = c[${column.index}].freeze(v);`);
+      lines.push(`f${column.index} = c[${column.index}].freezeRead(v, r[${at}]);`);
       snapshot.push(`f${column.index}`);
     }
   }

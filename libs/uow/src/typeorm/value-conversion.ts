@@ -1,4 +1,5 @@
 import type { DataSource, EntityMetadata } from 'typeorm';
+import { ReadText, valueRead } from '../database/read-text.js';
 import { shownValue } from '../errors/shown-value.js';
 
 /** TypeORM does not export the class by name in every supported version. */
@@ -15,6 +16,7 @@ export interface ValueConversion {
   /** A transformer stands between: the stored form is kept beside the property's. */
   readonly isTransformed: boolean;
   readonly freeze: (value: unknown) => unknown;
+  readonly freezeRead: (value: unknown, raw: unknown) => unknown;
   readonly thaw: (frozen: unknown) => unknown;
   readonly same: (value: unknown, frozen: unknown) => boolean;
   readonly toParameter: (value: unknown) => unknown;
@@ -31,6 +33,29 @@ export interface ValueConversion {
  */
 class FrozenValue {
   constructor(readonly stored: unknown) {}
+}
+
+/**
+ * What a snapshot holds for a value that came from the server as text which the value need not hold in full. What an
+ * application would see and send for it is made only when somebody compares.
+ */
+class FrozenText {
+  #frozen: unknown;
+
+  constructor(
+    readonly raw: ReadText | string,
+    readonly freeze: (raw: ReadText | string) => unknown,
+  ) {}
+
+  get text(): string {
+    return typeof this.raw === 'string' ? this.raw : this.raw.text;
+  }
+
+  /** The value as it would be frozen if it had been set. */
+  get frozen(): unknown {
+    if (this.#frozen === undefined) this.#frozen = this.freeze(this.raw);
+    return this.#frozen;
+  }
 }
 
 const PLAIN_TYPES = new Set([
@@ -81,14 +106,18 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
   const toParameter =
     isPlain && declared !== Boolean
       ? unchangedParameter
-      : (value: unknown): unknown => {
-          const parameter: unknown = driver.preparePersistentValue(value, column);
-          return parameter === undefined ? null : parameter;
-        };
+      : JSON_TYPES.has(type) && isArray && !isTransformed
+        ? jsonArrayParameter
+        : (value: unknown): unknown => {
+            const parameter: unknown = driver.preparePersistentValue(value, column);
+            return parameter === undefined ? null : parameter;
+          };
   const fromRow =
-    isPlain || isTimestamp || isJson
+    isPlain || isTimestamp
       ? (raw: unknown): unknown => raw
-      : (raw: unknown): unknown => driver.prepareHydratedValue(raw, column);
+      : isJson
+        ? valueRead
+        : (raw: unknown): unknown => driver.prepareHydratedValue(valueRead(raw), column);
 
   const keepsParameter = isTransformed || isJson || declared === 'simple-json';
 
@@ -101,8 +130,18 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
     return new FrozenValue(copyOf(keepsParameter ? toParameter(value) : value));
   };
 
+  const freezeText = (raw: ReadText | string): unknown => freeze(fromRow(raw));
+
+  const freezeRead = (value: unknown, raw: unknown): unknown => {
+    // What stands behind a transformer has a slot of its own.
+    if (isTransformed || raw === null || value === undefined) return freeze(value);
+    if (raw instanceof ReadText) return isExactly(value, raw.text) ? value : new FrozenText(raw, freezeText);
+    return typeof raw === 'string' && typeof value === 'object' ? new FrozenText(raw, freezeText) : freeze(value);
+  };
+
   const thaw = (frozen: unknown): unknown => {
     if (typeof frozen !== 'object' || frozen === null) return frozen;
+    if (frozen instanceof FrozenText) return fromRow(frozen.raw);
     if (frozen instanceof Date) return new Date(frozen.getTime());
     if (frozen instanceof Uint8Array) return Buffer.from(frozen);
     const stored = copyOf((frozen as FrozenValue).stored);
@@ -112,6 +151,7 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
 
   const same = (value: unknown, frozen: unknown): boolean => {
     if (value === frozen) return true;
+    if (frozen instanceof FrozenText) return same(value, frozen.frozen);
     if (value === null || frozen === null || frozen === undefined) return false;
     if (value instanceof Date && frozen instanceof Date) {
       return value.getTime() === frozen.getTime() || (Number.isNaN(value.getTime()) && Number.isNaN(frozen.getTime()));
@@ -129,14 +169,34 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
     isPlain,
     isTransformed,
     freeze,
+    freezeRead,
     thaw,
     same,
     toParameter,
     fromRow,
-    rawToParameter: (raw) => copyOf(driver.preparePersistentValue(raw, untransformed) ?? null),
-    frozenToParameter: (frozen) =>
-      frozen instanceof FrozenValue && keepsParameter ? frozen.stored : toParameter(thaw(frozen)),
+    rawToParameter: (raw) => {
+      if (raw instanceof ReadText) return raw.text;
+      if (typeof raw === 'string' && !JSON_TYPES.has(type)) return raw;
+      return copyOf(driver.preparePersistentValue(raw, untransformed) ?? null);
+    },
+    frozenToParameter: (frozen) => {
+      if (frozen instanceof FrozenText) return frozen.text;
+      return frozen instanceof FrozenValue && keepsParameter ? frozen.stored : toParameter(thaw(frozen));
+    },
   };
+}
+
+/** TypeORM would send the array as one json value, which is no array to the server. */
+function jsonArrayParameter(value: unknown): unknown {
+  if (!Array.isArray(value)) return value ?? null;
+  return value.map((part: unknown) => (part === null ? null : JSON.stringify(part)));
+}
+
+/** True when a json value that is no object says all that its text does. */
+function isExactly(value: unknown, text: string): boolean {
+  return (
+    typeof value === 'string' || typeof value === 'boolean' || (typeof value === 'number' && String(value) === text)
+  );
 }
 
 function unchangedParameter(value: unknown): unknown {

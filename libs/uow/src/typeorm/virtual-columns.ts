@@ -1,5 +1,6 @@
 import type { EntityMetadata } from 'typeorm';
 import type { RowReader } from '../database/entity-mapping.js';
+import { valueRead } from '../database/read-text.js';
 import { compileSetter, embeddedPath } from './column-mapping.js';
 
 /**
@@ -43,7 +44,7 @@ export function withVirtualColumns(
       const values = present.map(({ position }) => row[position]);
       const snapshot = reader.load(entity, row, base);
       present.forEach(({ column }, at) => {
-        column.set(entity, values[at]);
+        column.set(entity, valueRead(values[at]));
       });
       return snapshot;
     },
