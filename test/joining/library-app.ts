@@ -19,6 +19,7 @@ import {
 } from 'typeorm';
 import type { EntitySubscriberInterface, InsertEvent } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 import { startWireProxy, type WireProxy } from '../support/wire-proxy.js';
 
 /** A small library of books, in plain TypeORM, with a proxy between it and the server. */
@@ -132,7 +133,7 @@ export class LibraryApp implements AsyncDisposable {
           subscribers: [AuthorSubscriber],
           synchronize: true,
         }),
-        UowModule.forRoot(options),
+        UowModule.forRoot({ ...triedOptions, ...options }),
       ],
       providers: [Work],
     })

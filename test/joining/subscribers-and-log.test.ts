@@ -3,6 +3,7 @@ import { DbSession, TransactionManager, UowModule } from 'nestjs-uow';
 import { DataSource, EventSubscriber } from 'typeorm';
 import type { EntitySubscriberInterface, Logger, QueryRunner, TransactionCommitEvent } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 import { Author, Book } from './library-app.js';
 
 /** Hears of every transaction event, and writes when it is told to. */
@@ -77,7 +78,9 @@ beforeAll(async () => {
     logger,
   }).initialize();
   subscriber = dataSource.subscribers[0] as TransactionSubscriber;
-  const app = await NestFactory.createApplicationContext(UowModule.forRoot({ dataSource }), { logger: false });
+  const app = await NestFactory.createApplicationContext(UowModule.forRoot({ ...triedOptions, dataSource }), {
+    logger: false,
+  });
   manager = app.get(TransactionManager);
   session = app.get(DbSession);
   close = async () => {

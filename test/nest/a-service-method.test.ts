@@ -6,6 +6,7 @@ import { DbSession, Transactional, UowModule } from 'nestjs-uow';
 import { Column, Entity, PrimaryGeneratedColumn, Repository } from 'typeorm';
 import { createTestDatabase } from '../support/test-database.js';
 import type { TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 import { startWireProxy } from '../support/wire-proxy.js';
 import type { WireProxy } from '../support/wire-proxy.js';
 
@@ -94,7 +95,7 @@ beforeAll(async () => {
     imports: [
       TypeOrmModule.forRoot({ ...proxy.typeorm, entities: [Task] }),
       TypeOrmModule.forFeature([Task]),
-      UowModule.forRoot(),
+      UowModule.forRoot(triedOptions),
     ],
     providers: [TaskService],
   })

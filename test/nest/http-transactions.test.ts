@@ -6,6 +6,7 @@ import { InjectRepository, TypeOrmModule } from '@nestjs/typeorm';
 import { Transactional, UowModule } from 'nestjs-uow';
 import { Column, Entity, PrimaryGeneratedColumn, Repository } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 
 @Entity()
 class Note {
@@ -71,7 +72,7 @@ describe.each([
       imports: [
         TypeOrmModule.forRoot({ ...database.typeorm, entities: [Note] }),
         TypeOrmModule.forFeature([Note]),
-        UowModule.forRoot(),
+        UowModule.forRoot(triedOptions),
       ],
       controllers: [NoteController],
       providers: [NoteService],

@@ -7,6 +7,7 @@ import { UowModule } from 'nestjs-uow';
 import type { UowModuleOptions } from 'nestjs-uow';
 import { Column, Entity, PrimaryGeneratedColumn, Repository } from 'typeorm';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 import { startWireProxy, type WireProxy } from '../support/wire-proxy.js';
 
 @Entity()
@@ -76,7 +77,7 @@ export class NotesDatabase implements AsyncDisposable {
     return [
       TypeOrmModule.forRoot({ ...this.proxy.typeorm, entities: [Note] }),
       TypeOrmModule.forFeature([Note]),
-      UowModule.forRoot(options),
+      UowModule.forRoot({ ...triedOptions, ...options }),
     ];
   }
 

@@ -15,6 +15,7 @@ import {
 } from 'nestjs-uow';
 import type { UowModuleOptions } from 'nestjs-uow';
 import { BaseEntity, Column, DataSource, Entity, PrimaryGeneratedColumn, Repository } from 'typeorm';
+import { triedOptions } from '../support/tried-options.js';
 import { Note, NotesDatabase } from './notes-app.js';
 
 @Entity('note')
@@ -91,8 +92,8 @@ const start = async (options: UowModuleOptions = {}): Promise<INestApplicationCo
       }),
       TypeOrmModule.forFeature([Note]),
       TypeOrmModule.forFeature([Note], 'reports'),
-      UowModule.forRoot(),
-      UowModule.forRoot({ ...options, dataSource: 'reports' }),
+      UowModule.forRoot(triedOptions),
+      UowModule.forRoot({ ...triedOptions, ...options, dataSource: 'reports' }),
     ],
     providers: [Ledger],
   })

@@ -12,6 +12,7 @@ import { FindQueries } from '../../libs/uow/src/typeorm/find-queries.js';
 import { serveLazyRelations } from '../../libs/uow/src/typeorm/lazy-relations.js';
 import { createTestDatabase } from '../support/test-database.js';
 import type { TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 import { startWireProxy } from '../support/wire-proxy.js';
 import type { WireProxy } from '../support/wire-proxy.js';
 
@@ -48,9 +49,14 @@ export class SessionUnderTest {
     } as DataSourceOptions);
     await dataSource.initialize();
     const reports: Parameters<Report>[0][] = [];
-    const core = new Database('default', new DataSourceConnections(dataSource), given.options ?? {}, (report) => {
-      reports.push(report);
-    });
+    const core = new Database(
+      'default',
+      new DataSourceConnections(dataSource),
+      { ...triedOptions, ...given.options },
+      (report) => {
+        reports.push(report);
+      },
+    );
     const manager = new TransactionManager();
     manager.add(core);
     const mappings = new CompiledMappings(

@@ -277,6 +277,9 @@ describe('a server that went down while the outcome was looked up', () => {
     value: string,
     down: () => Promise<void>,
   ): Promise<Record<string, unknown> | 'committed'> {
+    // The work takes the connection that waits in the pool; the look-up, however quick, finds none.
+    await own.transactions.run(() => own.sql('SELECT 1'));
+    own.proxy.refuse('close');
     const cut = own.proxy.cut({ sql: 'COMMIT' }, 'after');
     const work = own.transactions
       .run(() => write(own, value))
@@ -285,7 +288,6 @@ describe('a server that went down while the outcome was looked up', () => {
         (error: unknown) => error as Record<string, unknown>,
       );
     await until(() => cut.hits === 1);
-    own.proxy.refuse('close');
     await down();
     own.proxy.refuse(undefined);
     return work;

@@ -135,8 +135,10 @@ describe('when it passes', () => {
 
   test('the connection whose statement was ended is never pooled again', async () => {
     const { transactions, sql, proxy } = fixture;
+    // The deadline must not pass before the statement is sent: only then there is a connection to see.
+    await transactions.run(() => sql('SELECT 1'));
     const seen = await proxy.record(() =>
-      thrownBy(transactions.run({ timeout: 100 }, () => sql('SELECT pg_sleep(30)'))),
+      thrownBy(transactions.run({ timeout: 500 }, () => sql('SELECT pg_sleep(30)'))),
     );
     const used = seen.statements[0]?.connection;
     await until(() => used?.closed === true);

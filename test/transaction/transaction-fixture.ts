@@ -9,6 +9,7 @@ import { TransactionManager } from '../../libs/uow/src/transaction/transaction-m
 import { DataSourceConnections } from '../../libs/uow/src/typeorm/data-source-connections.js';
 import { createTestDatabase } from '../support/test-database.js';
 import type { TestDatabase } from '../support/test-database.js';
+import { triedOptions } from '../support/tried-options.js';
 import { startWireProxy } from '../support/wire-proxy.js';
 import type { WireProxy } from '../support/wire-proxy.js';
 
@@ -55,8 +56,11 @@ export async function transactionFixture(given: FixtureOptions = {}): Promise<Tr
   });
   await dataSource.initialize();
   const warnings: Warning[] = [];
-  const source = new Database('default', new DataSourceConnections(dataSource), given.options, (warning) =>
-    warnings.push(warning),
+  const source = new Database(
+    'default',
+    new DataSourceConnections(dataSource),
+    { ...triedOptions, ...given.options },
+    (warning) => warnings.push(warning),
   );
   const transactions = new TransactionManager();
   transactions.add(source, given.rootDefaults);

@@ -29,9 +29,13 @@ export interface PreviewedStep {
 }
 
 /** What a flush would send now, in order. */
-export function previewOf(collected: CollectedChanges, mappings: EntityMappings): PreviewedStatement[] {
+export function previewOf(
+  collected: CollectedChanges,
+  mappings: EntityMappings,
+  options: { readonly batching: boolean },
+): PreviewedStatement[] {
   const plan = planFlush(collected.changes, tableOrderOf(mappings));
-  const executor = new FlushExecutor(plan, { batching: true, missed: () => undefined });
+  const executor = new FlushExecutor(plan, { batching: options.batching, missed: () => undefined });
   return executor.preview().map(({ steps, statement }) => ({
     sql: statement.text,
     parameters: statement.values ?? [],

@@ -111,7 +111,8 @@ export class SessionFlush {
     const known: PreparedFlush = prepared.isReady
       ? prepared
       : { isReady: true, relations: collectRelationChanges(this.#unit), detachments: [] };
-    return previewOf(new ChangeCollector(this.#unit, transaction).collect(known), this.#source.mappings);
+    const { mappings, database } = this.#source;
+    return previewOf(new ChangeCollector(this.#unit, transaction).collect(known), mappings, database.options);
   }
 
   async #prepare(transaction: PhysicalTransaction, operation: string): Promise<Work | null> {
