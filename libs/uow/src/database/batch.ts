@@ -1,7 +1,10 @@
+import { ArrayRows } from './array-rows.js';
+import { FrontendMessages } from './frontend-messages.js';
 import type { PgModule, PgProtocolConnection, PgResult, Submittable } from './pg-driver.js';
-import type { PreparedStatements } from './prepared-statements.js';
+import type { PreparedStatement, PreparedStatements } from './prepared-statements.js';
 import { readingText } from './read-text.js';
-import type { Statement, StatementResult } from './statement.js';
+import type { TypeParsers } from './read-text.js';
+import type { ResultField, Statement, StatementResult } from './statement.js';
 
 /**
  * Several statements under one Sync, as one object that node-postgres accepts: the first that fails makes
@@ -26,8 +29,6 @@ export class BatchFailure extends Error {
   }
 }
 
-const passThrough = (value: unknown): unknown => value;
-
 type Settle = (failure: BatchFailure | null, results: readonly StatementResult[]) => void;
 
 /** What `Batch` and `Script` share: collecting results, and settling only at ReadyForQuery. */
@@ -41,9 +42,9 @@ abstract class Exchange implements Submittable {
   #settled = false;
   readonly #settle: Settle;
   readonly #pg: PgModule;
-  readonly #types: unknown;
+  readonly #types: TypeParsers;
 
-  constructor(pg: PgModule, types: unknown, settle: Settle) {
+  constructor(pg: PgModule, types: TypeParsers, settle: Settle) {
     this.#pg = pg;
     this.#types = types;
     this.#settle = settle;
@@ -51,18 +52,29 @@ abstract class Exchange implements Submittable {
 
   abstract submit(connection: PgProtocolConnection): Error | null;
   protected abstract rowModeOf(index: number): 'array' | undefined;
+  /** The columns of a statement whose answer does not bring them. */
+  protected abstract fieldsOf(index: number): readonly ResultField[] | null;
 
   #result(): PgResult {
-    if (this.current !== null) return this.current;
-    const mode = this.rowModeOf(this.results.length);
-    return (this.current = new this.#pg.Result(mode, mode === 'array' ? readingText(this.#types) : this.#types));
+    return (this.current ??= this.#startResult(this.results.length));
   }
 
-  handleRowDescription(message: { fields: unknown[] }): void {
+  #startResult(index: number): PgResult {
+    const result =
+      this.rowModeOf(index) === 'array'
+        ? new ArrayRows(readingText(this.#types))
+        : new this.#pg.Result(undefined, this.#types);
+    const fields = this.fieldsOf(index);
+    // A list of its own: whoever gets the result may change it.
+    if (fields !== null && fields.length > 0) result.addFields([...fields]);
+    return result;
+  }
+
+  handleRowDescription(message: { fields: ResultField[] }): void {
     this.#result().addFields(message.fields);
   }
 
-  handleDataRow(message: { fields: unknown[] }): void {
+  handleDataRow(message: { fields: (string | null)[] }): void {
     const result = this.#result();
     try {
       result.rows.push(result.parseRow(message.fields));
@@ -150,13 +162,15 @@ export class Batch extends Exchange {
   readonly #values: readonly (readonly unknown[])[];
   readonly #prepared: PreparedStatements | null;
   #parsed: { readonly index: number; readonly name: string }[] | null = null;
+  /** By index: those that the server knew before. */
+  #known: PreparedStatement[] | null = null;
 
   /**
    * @throws what the conversion of a value throws (a circular json, a BigInt in json); nothing was sent then
    */
   constructor(
     pg: PgModule,
-    types: unknown,
+    types: TypeParsers,
     statements: readonly Statement[],
     encode: (value: unknown) => unknown,
     prepared: PreparedStatements | null,
@@ -174,47 +188,48 @@ export class Batch extends Exchange {
     return this.#statements[index]?.rowMode === 'array' ? 'array' : undefined;
   }
 
+  protected override fieldsOf(index: number): readonly ResultField[] | null {
+    return this.#known?.[index]?.fields ?? null;
+  }
+
   override submit(connection: PgProtocolConnection): Error | null {
-    const { stream } = connection;
-    stream.cork?.();
-    try {
-      if (this.#prepared !== null) {
-        for (const name of this.#prepared.takeClosing()) connection.close({ type: 'S', name });
-      }
-      for (let index = 0; index < this.#statements.length; index += 1) {
-        this.#write(connection, index);
-      }
-      connection.sync();
-    } finally {
-      stream.uncork?.();
+    const messages = new FrontendMessages();
+    if (this.#prepared !== null) {
+      for (const name of this.#prepared.takeClosing()) messages.closeStatement(name);
     }
+    for (let index = 0; index < this.#statements.length; index++) this.#write(messages, index);
+    messages.sync();
+    if (connection.stream.writable) connection.stream.write(messages.bytes());
     return null;
   }
 
-  #write(connection: PgProtocolConnection, index: number): void {
+  #write(messages: FrontendMessages, index: number): void {
     const one = this.#statements[index] as Statement;
     let name = '';
+    let described = false;
     if (this.#prepared === null || one.prepare === false) {
-      connection.parse({ name, text: one.text });
+      messages.parse(name, one.text);
     } else {
-      const known = this.#prepared.find(one.text) ?? this.#nameInThisBatch(one.text);
-      if (known === undefined) {
-        name = this.#prepared.nextName();
-        (this.#parsed ??= []).push({ index, name });
-        connection.parse({ name, text: one.text });
+      const known = this.#prepared.find(one.text);
+      if (known !== undefined) {
+        name = known.name;
+        described = known.fields !== null;
+        (this.#known ??= [])[index] = known;
       } else {
-        name = known;
+        name = this.#nameInThisBatch(one.text) ?? this.#parse(messages, index);
       }
     }
-    connection.bind({
-      portal: '',
-      statement: name,
-      values: this.#values[index] as readonly unknown[],
-      binary: false,
-      valueMapper: passThrough,
-    });
-    connection.describe({ type: 'P', name: '' });
-    connection.execute({ portal: '', rows: 0 });
+    messages.bind(name, this.#values[index] as readonly unknown[]);
+    if (!described) messages.describe();
+    messages.execute();
+  }
+
+  #parse(messages: FrontendMessages, index: number): string {
+    const { text } = this.#statements[index] as Statement;
+    const name = this.#prepared!.nextName();
+    (this.#parsed ??= []).push({ index, name });
+    messages.parse(name, text);
+    return name;
   }
 
   #nameInThisBatch(text: string): string | undefined {
@@ -225,7 +240,7 @@ export class Batch extends Exchange {
     if (this.#prepared === null) return;
     for (const { index, name } of this.#parsed ?? []) {
       if (failure === null || index < failure.index) {
-        this.#prepared.keep((this.#statements[index] as Statement).text, name);
+        this.#prepared.keep((this.#statements[index] as Statement).text, name, this.results[index]?.fields);
       } else {
         this.#prepared.abandon(name);
       }
@@ -244,13 +259,17 @@ export class Batch extends Exchange {
 export class Script extends Exchange {
   readonly #text: string;
 
-  constructor(pg: PgModule, types: unknown, text: string, settle: Settle) {
+  constructor(pg: PgModule, types: TypeParsers, text: string, settle: Settle) {
     super(pg, types, settle);
     this.#text = text;
   }
 
   protected override rowModeOf(): undefined {
     return undefined;
+  }
+
+  protected override fieldsOf(): null {
+    return null;
   }
 
   override submit(connection: PgProtocolConnection): Error | null {

@@ -1,4 +1,5 @@
-import type { Statement, StatementResult } from './statement.js';
+import type { TypeParsers } from './read-text.js';
+import type { ResultField, Statement, StatementResult } from './statement.js';
 
 /**
  * The parts of node-postgres that this room uses. `pg` itself is never imported: the objects come from the
@@ -7,20 +8,8 @@ import type { Statement, StatementResult } from './statement.js';
 
 /** pg's protocol connection, as custom queries ("submittables") get it. */
 export interface PgProtocolConnection {
-  readonly stream: { cork?(): void; uncork?(): void; destroy(error?: Error): void };
-  parse(message: { name: string; text: string; types?: readonly number[] }): void;
-  bind(message: {
-    portal?: string;
-    statement: string;
-    values: readonly unknown[];
-    binary: boolean;
-    valueMapper(value: unknown): unknown;
-  }): void;
-  describe(message: { type: 'P' | 'S'; name: string }): void;
-  execute(message: { portal: string; rows: number }): void;
-  close(message: { type: 'S' | 'P'; name: string }): void;
+  readonly stream: { readonly writable: boolean; write(bytes: Uint8Array): unknown; destroy(error?: Error): void };
   query(text: string): void;
-  sync(): void;
   sendCopyFail(message: string): void;
   cancel(processId: number, secretKey: unknown): void;
   connect(port: number | string, host?: string): void;
@@ -35,8 +24,8 @@ export interface PgProtocolConnection {
 export interface Submittable {
   callback?: unknown;
   submit(connection: PgProtocolConnection): Error | null;
-  handleRowDescription(message: { fields: unknown[] }): void;
-  handleDataRow(message: { fields: unknown[] }): void;
+  handleRowDescription(message: { fields: ResultField[] }): void;
+  handleDataRow(message: { fields: (string | null)[] }): void;
   handleCommandComplete(message: { text: string }, connection: PgProtocolConnection): void;
   handleEmptyQuery(connection: PgProtocolConnection): void;
   handlePortalSuspended(connection: PgProtocolConnection): void;
@@ -54,7 +43,7 @@ export interface PgClient {
   readonly port: number;
   readonly ssl: unknown;
   readonly sslNegotiation?: string;
-  readonly _types?: unknown;
+  readonly _types: TypeParsers;
   /** `I`, `T` or `E`, as the server said last; from pg 8.21. */
   getTransactionStatus?(): string | null;
   query(submittable: object): unknown;
@@ -64,9 +53,8 @@ export interface PgClient {
 
 /** pg's own result object, which parses rows with the client's type parsers. */
 export interface PgResult extends StatementResult {
-  addFields(fields: unknown[]): void;
-  parseRow(fields: unknown[]): unknown;
-  addRow(row: unknown): void;
+  addFields(fields: ResultField[]): void;
+  parseRow(fields: (string | null)[]): unknown;
   addCommandComplete(message: { text: string }): void;
 }
 

@@ -9,7 +9,7 @@ const keep = (statements: PreparedStatements, text: string): string => {
 test('a kept text is found by its name, others are not', () => {
   const statements = new PreparedStatements(10);
   const name = keep(statements, 'SELECT 1');
-  expect(statements.find('SELECT 1')).toBe(name);
+  expect(statements.find('SELECT 1')?.name).toBe(name);
   expect(statements.find('SELECT 2')).toBeUndefined();
 });
 
@@ -25,7 +25,7 @@ test('beyond the limit the one that was used longest ago is closed', () => {
   statements.find('a');
   keep(statements, 'c');
   expect(statements.takeClosing()).toEqual([second]);
-  expect([statements.find('a'), statements.find('b'), statements.size]).toEqual([first, undefined, 2]);
+  expect([statements.find('a')?.name, statements.find('b'), statements.size]).toEqual([first, undefined, 2]);
 });
 
 test('what may or may not exist on the server is closed, and not found', () => {
@@ -40,7 +40,7 @@ test('a text that is prepared anew takes its new name, and the old one is closed
   const statements = new PreparedStatements(2);
   const old = keep(statements, 'a');
   const fresh = keep(statements, 'a');
-  expect(statements.find('a')).toBe(fresh);
+  expect(statements.find('a')?.name).toBe(fresh);
   expect(statements.takeClosing()).toEqual([old]);
 });
 

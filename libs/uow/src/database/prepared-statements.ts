@@ -1,10 +1,19 @@
+import type { ResultField } from './statement.js';
+
+/** A statement that the server has parsed under a name. */
+export interface PreparedStatement {
+  readonly name: string;
+  /** What the server said of its columns, empty where it gives no rows; null until it was asked once. */
+  readonly fields: readonly ResultField[] | null;
+}
+
 /**
  * The named prepared statements of one connection: a bounded cache by text, least recently used out first.
  * Names are never reused: after an error it is unknown whether the server kept a name, so a new Parse takes a
  * new one, and the old name is closed with the next batch (closing an unknown name is not an error).
  */
 export class PreparedStatements {
-  readonly #names = new Map<string, string>();
+  readonly #statements = new Map<string, PreparedStatement>();
   readonly #limit: number;
   #closing: string[] = [];
   #counter = 0;
@@ -14,14 +23,14 @@ export class PreparedStatements {
     this.#limit = limit;
   }
 
-  /** The name under which the server knows the text, if it does. */
-  find(text: string): string | undefined {
-    const name = this.#names.get(text);
-    if (name !== undefined) {
-      this.#names.delete(text);
-      this.#names.set(text, name);
+  /** What the server knows of the text, if it does. */
+  find(text: string): PreparedStatement | undefined {
+    const known = this.#statements.get(text);
+    if (known !== undefined && this.#statements.size >= this.#limit) {
+      this.#statements.delete(text);
+      this.#statements.set(text, known);
     }
-    return name;
+    return known;
   }
 
   /** A fresh name for a text that is about to be parsed. */
@@ -30,16 +39,16 @@ export class PreparedStatements {
     return `uow_${this.#counter}`;
   }
 
-  /** The server has parsed the text under the name. */
-  keep(text: string, name: string): void {
-    const previous = this.#names.get(text);
-    if (previous !== undefined) this.#closing.push(previous);
-    this.#names.delete(text);
-    this.#names.set(text, name);
-    if (this.#names.size > this.#limit) {
-      const [oldest, oldestName] = this.#names.entries().next().value as [string, string];
-      this.#names.delete(oldest);
-      this.#closing.push(oldestName);
+  /** The server has parsed the text under the name, and has told its columns. */
+  keep(text: string, name: string, fields: readonly ResultField[] | null = null): void {
+    const previous = this.#statements.get(text);
+    if (previous !== undefined) this.#closing.push(previous.name);
+    this.#statements.delete(text);
+    this.#statements.set(text, { name, fields });
+    if (this.#statements.size > this.#limit) {
+      const [oldest, statement] = this.#statements.entries().next().value as [string, PreparedStatement];
+      this.#statements.delete(oldest);
+      this.#closing.push(statement.name);
     }
   }
 
@@ -50,10 +59,10 @@ export class PreparedStatements {
 
   /** The text's plan is of no use any more (its result type changed, or the server forgot it). */
   forget(text: string): void {
-    const name = this.#names.get(text);
-    if (name === undefined) return;
-    this.#names.delete(text);
-    this.#closing.push(name);
+    const known = this.#statements.get(text);
+    if (known === undefined) return;
+    this.#statements.delete(text);
+    this.#closing.push(known.name);
   }
 
   /** Names to close with the next batch; the caller sends the Close messages. */
@@ -66,6 +75,6 @@ export class PreparedStatements {
 
   /** How many statements are kept now. */
   get size(): number {
-    return this.#names.size;
+    return this.#statements.size;
   }
 }

@@ -22,28 +22,27 @@ export class ReadText {
 /** json, jsonb, interval, and arrays of them, of numeric, of point, of date and of timestamps. */
 const KEPT_AS_TEXT = new Set([114, 3802, 1186, 199, 3807, 1187, 1231, 1017, 1182, 1115, 1185]);
 
-interface TypeParsers {
+/** Where an application's type parsers are found. */
+export interface TypeParsers {
   getTypeParser(oid: number, format: 'text'): (text: string) => unknown;
 }
 
 const readingParsers = new WeakMap<object, TypeParsers>();
 
 /** A client's type parsers, but for the types whose text is kept. */
-export function readingText<Types>(types: Types): Types {
-  if (typeof types !== 'object' || types === null) return types;
+export function readingText(types: TypeParsers): TypeParsers {
   let reading = readingParsers.get(types);
   if (reading === undefined) {
-    const own = types as unknown as TypeParsers;
     reading = {
       getTypeParser: (oid, format) => {
-        const parse = own.getTypeParser(oid, format);
+        const parse = types.getTypeParser(oid, format);
         if (!KEPT_AS_TEXT.has(oid)) return parse;
         return (text) => new ReadText(text, parse);
       },
     };
     readingParsers.set(types, reading);
   }
-  return reading as Types;
+  return reading;
 }
 
 /** The value that the client knows, whether its text was kept or not. */

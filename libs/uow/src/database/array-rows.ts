@@ -1,0 +1,44 @@
+import type { PgResult } from './pg-driver.js';
+import type { TypeParsers } from './read-text.js';
+import type { ResultField } from './statement.js';
+
+/** The answer to a statement whose rows are wanted as arrays: the driver's own result without what that does for objects. */
+export class ArrayRows implements PgResult {
+  command: string | null = null;
+  rowCount: number | null = null;
+  readonly rows: unknown[][] = [];
+  fields: ResultField[] = [];
+  readonly #types: TypeParsers;
+  #parsers: ((text: string) => unknown)[] = [];
+
+  constructor(types: TypeParsers) {
+    this.#types = types;
+  }
+
+  addFields(fields: ResultField[]): void {
+    this.fields = fields;
+    this.#parsers = fields.map(({ dataTypeID }) => this.#types.getTypeParser(dataTypeID, 'text'));
+  }
+
+  parseRow(texts: (string | null)[]): unknown[] {
+    const parsers = this.#parsers;
+    const row = new Array<unknown>(texts.length);
+    for (let at = 0; at < texts.length; at++) {
+      const text = texts[at]!;
+      row[at] = text === null ? null : parsers[at]!(text);
+    }
+    return row;
+  }
+
+  /** Such as `SELECT 5`, `INSERT 0 1`, `COMMIT`. */
+  addCommandComplete({ text }: { text: string }): void {
+    const space = text.indexOf(' ');
+    if (space === -1) {
+      this.command = text;
+      return;
+    }
+    this.command = text.slice(0, space);
+    const count = Number(text.slice(text.lastIndexOf(' ') + 1));
+    if (!Number.isNaN(count)) this.rowCount = count;
+  }
+}
