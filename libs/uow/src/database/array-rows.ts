@@ -24,7 +24,7 @@ export class ArrayRows implements PgResult {
     const parsers = this.#parsers;
     const row = new Array<unknown>(texts.length);
     for (let at = 0; at < texts.length; at++) {
-      const text = texts[at]!;
+      const text = texts[at] as string | null;
       row[at] = text === null ? null : parsers[at]!(text);
     }
     return row;
