@@ -25,7 +25,7 @@ export class SessionBuilderHost implements BuilderHost<PhysicalTransaction> {
   }
 
   absorb(mapping: EntityMapping, reader: RowReader, row: unknown[]): void {
-    this.#session.reader.absorb(mapping, reader, row, null);
+    this.#session.reader.rows.absorb(mapping, reader, row, null);
   }
 
   known(mapping: EntityMapping, key: IdentityKey): object | null {
@@ -39,7 +39,7 @@ export class SessionBuilderHost implements BuilderHost<PhysicalTransaction> {
     const seen = state.relations?.[relation.index];
     // What is loaded and to be believed is not overwritten, and what the user has set there is a change.
     if (relation.get(entity) !== undefined && seen?.isStale !== true) return;
-    reader.touchRead(state);
+    reader.rows.touchRead(state);
     let value = related;
     if (Array.isArray(value) && seen?.isToMany === true) {
       seen.array.splice(0, seen.array.length, ...value);

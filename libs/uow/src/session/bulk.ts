@@ -102,7 +102,7 @@ export class Bulk {
     const entities: object[] = [];
     if (options.returning === true) {
       for (const row of results.flatMap((result) => result.rows as unknown[][])) {
-        const entity = this.#reader.absorbReturned(mapping, row, options.populateExisting === true);
+        const entity = this.#reader.rows.absorbReturned(mapping, row, options.populateExisting === true);
         if (entity !== null) entities.push(entity);
       }
     }
@@ -142,7 +142,7 @@ export class Bulk {
     const [result] = await this.#send([statement], operation);
     if (wanted === null) return result!.rowCount ?? 0;
     this.#eachWritten(mapping, wanted, result!, (state, row, reader) => {
-      this.#reader.takeWritten(state, mapping, reader, row, transaction);
+      this.#reader.rows.takeWritten(state, mapping, reader, row, transaction);
     });
     return countOf(result!);
   }
@@ -196,7 +196,7 @@ export class Bulk {
     }
     for (const change of changes) {
       const state = this.#unit.identity.get(mapping, mapping.keyOfStored(change.key));
-      if (state !== undefined) this.#reader.takeGiven(state, change, transaction);
+      if (state !== undefined) this.#reader.rows.takeGiven(state, change, transaction);
     }
     return changes.length;
   }

@@ -178,7 +178,7 @@ export class FlushPreparation {
       if (child.isMarkedDeleted) continue;
       // What is stale may refer to something else by now; the statement for unloaded rows finds out.
       const isLoaded = this.#isLoaded(owner, relation, transaction);
-      if (!isLoaded && this.#reader.isStale(child, transaction) && !this.#unit.isChanged(child)) {
+      if (!isLoaded && this.#reader.rows.isStale(child, transaction) && !this.#unit.isChanged(child)) {
         this.#unit.expire(child);
         continue;
       }
@@ -199,7 +199,7 @@ export class FlushPreparation {
     const seen = owner.relations?.[relation.index];
     if (seen === undefined || seen.isStale === true) return false;
     if (seen.seenIn === transaction) return true;
-    return relation.isOwningToOne || !this.#reader.isStale(owner, transaction);
+    return relation.isOwningToOne || !this.#reader.rows.isStale(owner, transaction);
   }
 }
 

@@ -110,7 +110,7 @@ export class Merging {
       const key = keyOf(source, mapping);
       if (key === null) continue;
       const known = this.#unit.identity.get(mapping, key.name);
-      if (known !== undefined && !this.#reader.isDue(known)) continue;
+      if (known !== undefined && !this.#reader.rows.isDue(known)) continue;
       const { root } = mapping;
       const keys = missing.get(root) ?? new Map<IdentityKey, readonly unknown[]>();
       missing.set(root, keys.set(key.name, key.parameters));

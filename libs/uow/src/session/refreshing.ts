@@ -88,10 +88,10 @@ export class Refreshing {
         columns.push(...relation.joinColumns);
       }
     }
-    this.#reader.touchRead(state);
+    this.#reader.rows.touchRead(state);
     this.#unit.restoreProperties(state, columns, relations);
     if (columns.length > 0) state.expired = new Set([...(state.expired ?? []), ...columns]);
-    if (relations.length > 0) this.#reader.markRelationsStale(state, relations);
+    if (relations.length > 0) this.#reader.rows.markRelationsStale(state, relations);
   }
 
   expireAll(): void {
@@ -101,7 +101,7 @@ export class Refreshing {
   }
 
   #giveUp(state: InstanceState): void {
-    this.#reader.touchRead(state);
+    this.#reader.rows.touchRead(state);
     this.#unit.restoreValues(state);
     this.#unit.expire(state);
   }

@@ -92,7 +92,7 @@ export class RelationLoader {
         mode !== 'missing' ||
         owner.relations?.[relation.index] === undefined ||
         owner.relations[relation.index]!.isStale === true ||
-        this.#reader.isStale(owner, this.#reader.transaction()),
+        this.#reader.rows.isStale(owner, this.#reader.transaction()),
     );
     const wanted = missing.filter((owner) => {
       const value = relation.get(owner.entity);
@@ -119,7 +119,7 @@ export class RelationLoader {
       const known = referredObject(this.#unit, owner, relation);
       if (known === null) continue;
       const state = known === undefined ? undefined : this.#unit.own(known);
-      if (mode === 'missing' && state !== undefined && !this.#reader.isStale(state, transaction)) continue;
+      if (mode === 'missing' && state !== undefined && !this.#reader.rows.isStale(state, transaction)) continue;
       const values = relation.joinColumns.map((column) => column.storedParameter(owner.snapshot!));
       const name = values.map(String).join('\u0000');
       if (asked.has(name)) continue;
@@ -132,7 +132,7 @@ export class RelationLoader {
       const statement = selectByColumns(target, relation.referencedColumns, needed);
       const results = await this.#reader.query(statement, operation);
       for (const row of results.rows as unknown[][]) {
-        const entity = this.#reader.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
+        const entity = this.#reader.rows.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
         const state = this.#unit.own(entity!)!;
         found.set(
           relation.referencedColumns.map((column) => String(column.storedParameter(state.snapshot!))).join('\u0000'),
@@ -180,7 +180,7 @@ export class RelationLoader {
         .splice(row.length - extra, extra)
         .map(String)
         .join('\u0000');
-      const entity = this.#reader.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
+      const entity = this.#reader.rows.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
       if (entity === null) continue;
       const known = byKey.get(owner);
       if (known === undefined) byKey.set(owner, [entity]);
@@ -206,7 +206,7 @@ export class RelationLoader {
     value: object | object[] | null,
     mode: LoadMode = 'missing',
   ): void {
-    this.#reader.touchRead(owner);
+    this.#reader.rows.touchRead(owner);
     const seen = owner.relations?.[relation.index];
     const seenIn = this.#reader.transaction();
     let snapshot: RelationSnapshot;

@@ -241,7 +241,7 @@ export class Session implements SessionIdentity, ReadingSession {
     this.#inFlight.add(place);
     try {
       const result = await fn(name);
-      if (this.reader.hasLoaded) await this.reader.tellLoaded();
+      if (this.reader.rows.hasLoaded) await this.reader.rows.tellLoaded();
       return result;
     } finally {
       this.#inFlight.delete(place);

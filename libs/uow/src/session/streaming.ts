@@ -52,7 +52,7 @@ export async function* streamOf(
     for (;;) {
       const [result] = await transaction.run([fetch], { operation });
       const reader = query.reader(result!);
-      for (const row of result!.rows as unknown[][]) yield session.reader.untracked(mapping, reader, row);
+      for (const row of result!.rows as unknown[][]) yield session.reader.rows.untracked(mapping, reader, row);
       if (result!.rows.length < batchSize) break;
     }
   } finally {
