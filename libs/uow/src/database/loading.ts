@@ -23,9 +23,6 @@ export interface EntityQuery {
   reader(result: StatementResult): RowReader;
   /** Rows of one entity can come more than once, because of joins. */
   readonly mayRepeat: boolean;
-  /** Paging that could not be done in SQL: applied to the distinct entities. */
-  readonly skip: number | undefined;
-  readonly take: number | undefined;
   /** Relations to load afterwards, as paths such as `entries` or `entries.account`. */
   readonly relations: readonly string[];
 }

@@ -135,13 +135,7 @@ export class Reader {
     const result = await this.#session.send(query.statement, operation, options.lock === undefined ? 'read' : 'lock');
     const reader = query.reader(result);
     let objects = withoutNulls(this.rows.absorbAll(mapping, reader, result.rows, options));
-    if (query.mayRepeat) {
-      objects = [...new Set(objects)];
-      const from = query.skip ?? 0;
-      if (query.skip !== undefined || query.take !== undefined) {
-        objects = objects.slice(from, query.take === undefined ? undefined : from + query.take);
-      }
-    }
+    if (query.mayRepeat) objects = [...new Set(objects)];
     if (query.relations.length > 0) {
       const states = objects.flatMap((object) => this.#unit.own(object) ?? []);
       await this.relations.load(states, query.relations, operation, options.populateExisting === true);

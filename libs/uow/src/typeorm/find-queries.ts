@@ -35,6 +35,7 @@ export class FindQueries implements EntityQueries {
       // Two who lock the same rows must take them in the same order.
       for (const column of mapping.keyColumns) builder.addOrderBy(`${ALIAS}.${column.path}`, 'ASC');
     }
+    if (joins && (isSet(options.skip) || isSet(options.take))) this.#turnToPage(mapping, builder);
     const [text, values] = builder.getQueryAndParameters();
     const positions = new Map<readonly unknown[], RowReader>();
     return {
@@ -45,8 +46,6 @@ export class FindQueries implements EntityQueries {
       },
       reader: (result) => readerOf(mapping, result, positions),
       mayRepeat: joins,
-      skip: joins ? options.skip : undefined,
-      take: joins ? options.take : undefined,
       relations: relationPaths(mapping, options),
     };
   }
@@ -100,6 +99,30 @@ export class FindQueries implements EntityQueries {
     };
   }
 
+  /**
+   * Keeps a query whose joins repeat its entities to one page of them. A limit of the query itself would count rows,
+   * so the keys of the page are found within the same statement: each entity stands where its first row does.
+   */
+  #turnToPage(mapping: EntityMapping, builder: SelectQueryBuilder<ObjectLiteral>): void {
+    const { driver } = this.#dataSource;
+    const { skip, take } = builder.expressionMap;
+    const order = { ...builder.expressionMap.allOrderBys };
+    // Without an order that leaves nothing open, two pages could share an entity.
+    for (const column of mapping.keyColumns) order[`${ALIAS}.${column.path}`] ??= 'ASC';
+    const ordered = builder.orderBy(order).getQuery();
+    const unordered = builder.clone().orderBy().setOption('disable-global-order');
+    const orderBy = ordered.slice(unordered.getQuery().length);
+    const keys = mapping.keyColumns.map((column) => `${driver.escape(ALIAS)}.${column.sql}`);
+    unordered.select(`row_number() OVER (${orderBy})`, 'n').addSelect(keys.map((key, at) => `${key} AS k${at}`));
+    const names = keys.map((_, at) => `r.k${at}`).join(', ');
+    const limits = `${isSet(take) ? ` LIMIT ${take}` : ''}${isSet(skip) ? ` OFFSET ${skip}` : ''}`;
+    builder.innerJoin(
+      `(SELECT ${names} FROM (${unordered.getQuery()}) AS r GROUP BY ${names} ORDER BY min(r.n)${limits})`,
+      'page',
+      keys.map((key, at) => `${key} = ${driver.escape('page')}.k${at}`).join(' AND '),
+    );
+  }
+
   #builder(mapping: EntityMapping, options: Record<string, unknown>): SelectQueryBuilder<ObjectLiteral> {
     for (const refused of REFUSED_OPTIONS) {
       if (options[refused.name] === undefined) continue;
@@ -132,6 +155,11 @@ const REFUSED_OPTIONS = [
     why: 'is not supported, since a relation of a tracked object holds objects; use relations',
   },
 ];
+
+/** As in TypeORM, a limit of 0 is none. */
+function isSet(limit: number | undefined): limit is number {
+  return limit !== undefined && limit > 0;
+}
 
 /** The selected columns, with what tracking needs: the key, the version, the discriminator. */
 function selectOf(mapping: EntityMapping, given: unknown): object | undefined {
