@@ -23,6 +23,7 @@ export class CompiledColumn implements ColumnMapping {
   readonly arrayType: string;
   readonly castsElement: boolean;
   readonly isPlain: boolean;
+  readonly isTimestamp: boolean;
   readonly drawSql: string | null;
   rawSlot = -1;
 
@@ -72,6 +73,7 @@ export class CompiledColumn implements ColumnMapping {
 
     const conversion: ValueConversion = valueConversion(dataSource, metadata);
     this.isPlain = conversion.isPlain;
+    this.isTimestamp = conversion.isTimestamp;
     this.freeze = conversion.freeze;
     this.freezeRead = conversion.freezeRead;
     this.thaw = conversion.thaw;

@@ -13,7 +13,8 @@ export function compileIsChanged(columns: readonly CompiledColumn[]): (entity: o
     .filter((column) => column.isProperty && column.updatable && column.role !== 'discriminator')
     .map((column) => {
       const slot = `s[${column.index}]`;
-      return `v = ${propertyRead(column)}; if (v !== ${slot} && v !== undefined && !c[${column.index}].same(v, ${slot})) return true;`;
+      const sameTime = column.isTimestamp ? ` && !(v instanceof Date && v.getTime() === ${slot})` : '';
+      return `v = ${propertyRead(column)}; if (v !== ${slot} && v !== undefined${sameTime} && !c[${column.index}].same(v, ${slot})) return true;`;
     });
   return generate('c', `return function isChanged(e, s) { let v; ${tests.join('\n')} return false; }`, columns);
 }
@@ -48,14 +49,17 @@ export function compileRowReader(
       snapshot.push(`r[${at}]`);
       continue;
     }
-    lines.push(`v = c[${column.index}].fromRow(r[${at}]);`);
+    const { isTimestamp } = column;
+    lines.push(isTimestamp ? `v = r[${at}];` : `v = c[${column.index}].fromRow(r[${at}]);`);
     if (write !== null) lines.push(`${write('v')};`);
+    const freeze = `c[${column.index}].freezeRead(v, r[${at}])`;
+    const frozen = isTimestamp ? `v instanceof Date ? v.getTime() : ${freeze}` : freeze;
     if (column.rawSlot !== -1) raws[column.rawSlot] = `c[${column.index}].rawToParameter(r[${at}])`;
     if (inPlace) {
       if (column.rawSlot !== -1) lines.push(`w[${column.index}] = ${raws[column.rawSlot]};`);
-      lines.push(`r[${at}] = c[${column.index}].freezeRead(v, r[${at}]);`);
+      lines.push(`r[${at}] = ${frozen};`);
     } else {
-      lines.push(`f${column.index} = c[${column.index}].freezeRead(v, r[${at}]);`);
+      lines.push(`f${column.index} = ${frozen};`);
       snapshot.push(`f${column.index}`);
     }
   }
@@ -66,7 +70,7 @@ export function compileRowReader(
       .filter((column) => column.rawSlot !== -1)
       .sort((a, b) => a.rawSlot - b.rawSlot)
       .map((column) => `r.push(w[${column.index}]);`);
-    finish = `r.length = ${columns.length}; ${pushes.join(' ')} return r;`;
+    finish = `if (r.length !== ${columns.length}) r.length = ${columns.length}; ${pushes.join(' ')} return r;`;
   } else {
     finish = `return [${[...snapshot, ...raws.slice(columns.length)].join(', ')}];`;
   }

@@ -15,6 +15,8 @@ export interface ValueConversion {
   readonly isPlain: boolean;
   /** A transformer stands between: the stored form is kept beside the property's. */
   readonly isTransformed: boolean;
+  /** The driver gives a `Date`, and a snapshot holds its milliseconds. */
+  readonly isTimestamp: boolean;
   readonly freeze: (value: unknown) => unknown;
   readonly freezeRead: (value: unknown, raw: unknown) => unknown;
   readonly thaw: (frozen: unknown) => unknown;
@@ -123,9 +125,10 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
 
   const freeze = (value: unknown): unknown => {
     if (typeof value !== 'object' || value === null) {
+      if (isTimestamp && typeof value === 'number' && !isInfinite(value)) return new FrozenValue(value);
       return typeof value === 'function' ? undefined : value;
     }
-    if (value instanceof Date) return new Date(value.getTime());
+    if (value instanceof Date) return isTimestamp ? value.getTime() : new Date(value.getTime());
     if (value instanceof Uint8Array) return Buffer.from(value);
     return new FrozenValue(copyOf(keepsParameter ? toParameter(value) : value));
   };
@@ -140,7 +143,9 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
   };
 
   const thaw = (frozen: unknown): unknown => {
-    if (typeof frozen !== 'object' || frozen === null) return frozen;
+    if (typeof frozen !== 'object' || frozen === null) {
+      return isTimestamp && typeof frozen === 'number' && !isInfinite(frozen) ? new Date(frozen) : frozen;
+    }
     if (frozen instanceof FrozenText) return fromRow(frozen.raw);
     if (frozen instanceof Date) return new Date(frozen.getTime());
     if (frozen instanceof Uint8Array) return Buffer.from(frozen);
@@ -153,6 +158,7 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
     if (value === frozen) return true;
     if (frozen instanceof FrozenText) return same(value, frozen.frozen);
     if (value === null || frozen === null || frozen === undefined) return false;
+    if (typeof frozen === 'number' && value instanceof Date) return Object.is(value.getTime(), frozen);
     if (value instanceof Date && frozen instanceof Date) {
       return value.getTime() === frozen.getTime() || (Number.isNaN(value.getTime()) && Number.isNaN(frozen.getTime()));
     }
@@ -168,6 +174,7 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
   return {
     isPlain,
     isTransformed,
+    isTimestamp,
     freeze,
     freezeRead,
     thaw,
@@ -184,6 +191,11 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
       return frozen instanceof FrozenValue && keepsParameter ? frozen.stored : toParameter(thaw(frozen));
     },
   };
+}
+
+/** PostgreSQL's `infinity` and `-infinity`, which no `Date` can hold. */
+function isInfinite(value: number): boolean {
+  return value === Infinity || value === -Infinity;
 }
 
 /** TypeORM would send the array as one json value, which is no array to the server. */
