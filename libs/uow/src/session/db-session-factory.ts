@@ -1,3 +1,5 @@
+import { runDetached } from '../transaction/ambient.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { Place } from '../transaction/place.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import { commitOnSuccess } from './commit-on-success.js';
@@ -19,16 +21,19 @@ export class DbSessionFactory {
   readonly #source: SessionSource;
   // Weak, so that a session which nobody holds any more is noticed; one with an open transaction is held by that.
   readonly #open = new Map<Session['id'], OpenSession>();
-  readonly #forgotten: FinalizationRegistry<Forgotten>;
+  readonly #forgotten: FinalizationRegistry<Session['id']>;
+  #watch: NodeJS.Timeout | null = null;
 
   /** @internal Made by the module. */
   constructor(source: SessionSource) {
     this.#source = source;
-    this.#forgotten = new FinalizationRegistry(({ id, place }) => {
-      if (!this.#open.delete(id)) return;
+    this.#forgotten = new FinalizationRegistry((id) => {
+      const opened = this.#open.get(id);
+      this.#open.delete(id);
+      if (opened === undefined || opened.wasClosed) return;
       source.database.report({
         code: 'UOW_WARN_SESSION_NOT_CLOSED',
-        message: `The session opened by ${place.toString()} was never closed, and nobody holds it any more. Close what DbSessionFactory.open() gives (await using), or use DbSessionFactory.begin().`,
+        message: `The session opened by ${opened.place.toString()} was never closed, and nobody holds it any more. Close what DbSessionFactory.open() gives (await using), or use DbSessionFactory.begin().`,
       });
     });
   }
@@ -39,41 +44,37 @@ export class DbSessionFactory {
    */
   open(options: SessionOptions = {}): DbSession {
     const session = this.#source.open(options);
-    const handle = this.#source.handleOf(session);
-    const place = new Place(options.label ?? 'DbSessionFactory.open()');
-    const { id, context } = session;
-    this.#open.set(id, { session: new WeakRef(session), place });
-    this.#forgotten.register(handle, { id, place }, context);
-    this.#watch(new WeakRef(session), place);
-    return handle;
+    const opened = new OpenSession(session, new Place(options.label ?? 'DbSessionFactory.open()'));
+    session.whenClosed = () => {
+      opened.wasClosed = true;
+    };
+    this.#open.set(session.id, opened);
+    this.#forgotten.register(session, session.id, opened);
+    // Outside of the running request: the timer would keep what belongs to it.
+    if (this.#watch === null) runDetached(() => this.#startWatching());
+    return this.#source.handleOf(session);
   }
 
-  /** Warns of a transaction that stays open for longer than `warnAfter`: it holds a connection, and perhaps locks. */
-  #watch(held: WeakRef<Session>, place: Place): void {
+  /** Warns of transactions that stay open for longer than `warnAfter`: they hold a connection, and perhaps locks. */
+  #startWatching(): void {
     const { warnAfter } = this.#source.database.options;
     if (!Number.isFinite(warnAfter) || warnAfter <= 0) return;
-    let seen: object | null = null;
-    let isTold = false;
-    const timer = setInterval(() => {
-      const session = held.deref();
-      if (session === undefined || session.context.closed || !this.#open.has(session.id)) {
-        clearInterval(timer);
-        return;
+    this.#watch = setInterval(() => {
+      if (this.#open.size === 0) this.#stopWatching();
+      for (const opened of this.#open.values()) {
+        const late = opened.endsByItself ? null : opened.late();
+        if (late === null) continue;
+        this.#source.database.report({
+          code: 'UOW_WARN_SESSION_OPEN_TOO_LONG',
+          message: `The session opened by ${opened.place.toString()} has had a transaction open for more than ${warnAfter} ms, begun by ${late.place.toString()}: it holds a connection, and perhaps locks. Commit or roll back before anything slow.`,
+        });
       }
-      const { transaction } = session;
-      if (transaction !== seen) {
-        seen = transaction;
-        isTold = false;
-        return;
-      }
-      if (transaction === null || !transaction.begun || isTold) return;
-      isTold = true;
-      this.#source.database.report({
-        code: 'UOW_WARN_SESSION_OPEN_TOO_LONG',
-        message: `The session opened by ${place.toString()} has had a transaction open for more than ${warnAfter} ms, begun by ${transaction.place.toString()}: it holds a connection, and perhaps locks. Commit or roll back before anything slow.`,
-      });
-    }, warnAfter);
-    timer.unref();
+    }, warnAfter).unref();
+  }
+
+  #stopWatching(): void {
+    if (this.#watch !== null) clearInterval(this.#watch);
+    this.#watch = null;
   }
 
   /**
@@ -91,7 +92,9 @@ export class DbSessionFactory {
     const fn = typeof first === 'function' ? first : second!;
     const session = this.#source.open(options);
     const handle = this.#source.handleOf(session);
-    this.#open.set(session.id, { session: new WeakRef(session), place: new Place('DbSessionFactory.begin()', false) });
+    const opened = new OpenSession(session, new Place('DbSessionFactory.begin()', false));
+    opened.endsByItself = true;
+    this.#open.set(session.id, opened);
     try {
       return await commitOnSuccess(session, options, () => fn(handle));
     } finally {
@@ -105,13 +108,14 @@ export class DbSessionFactory {
    * @returns how many there were
    */
   async closeAll(): Promise<number> {
+    this.#stopWatching();
     let count = 0;
     for (const [id, opened] of [...this.#open]) {
       this.#open.delete(id);
-      const session = opened.session.deref();
+      this.#forgotten.unregister(opened);
+      const { session } = opened;
       if (session === undefined || session.context.closed) continue;
-      if (session.transaction !== null || session.unit.identity.size > 0 || session.unit.pending.size > 0) count++;
-      this.#forgotten.unregister(session.context);
+      if (opened.isInUse) count++;
       await session.context.close();
     }
     return count;
@@ -119,7 +123,9 @@ export class DbSessionFactory {
 
   /** Where the sessions that are still open were opened. */
   get openedBy(): readonly string[] {
-    return [...this.#open.values()].map(({ place }) => place.toString());
+    return [...this.#open.values()]
+      .filter((opened) => !opened.wasClosed || opened.isInUse)
+      .map(({ place }) => place.toString());
   }
 
   /**
@@ -131,12 +137,41 @@ export class DbSessionFactory {
   }
 }
 
-interface OpenSession {
-  readonly session: WeakRef<Session>;
-  readonly place: Place;
-}
+class OpenSession {
+  /** A session that was closed can be used again; only one that never was is missed when nobody holds it any more. */
+  wasClosed = false;
+  endsByItself = false;
+  readonly #session: WeakRef<Session>;
+  #seen: PhysicalTransaction | null = null;
+  #isTold = false;
 
-interface Forgotten {
-  readonly id: string;
-  readonly place: Place;
+  constructor(
+    session: Session,
+    readonly place: Place,
+  ) {
+    this.#session = new WeakRef(session);
+  }
+
+  get session(): Session | undefined {
+    return this.#session.deref();
+  }
+
+  get isInUse(): boolean {
+    const { session } = this;
+    if (session === undefined) return false;
+    return session.transaction !== null || session.unit.identity.size > 0 || session.unit.pending.size > 0;
+  }
+
+  /** The transaction that is open since the last time that this was asked; each is given once. */
+  late(): PhysicalTransaction | null {
+    const transaction = this.session?.transaction ?? null;
+    if (transaction !== this.#seen) {
+      this.#seen = transaction;
+      this.#isTold = false;
+      return null;
+    }
+    if (transaction === null || !transaction.begun || this.#isTold) return null;
+    this.#isTold = true;
+    return transaction;
+  }
 }

@@ -63,6 +63,8 @@ export class Session implements SessionIdentity, ReadingSession {
   readonly refreshing: Refreshing;
   readonly merging: Merging;
   readonly bulk: Bulk;
+  /** For whoever has to know that a user closed it. */
+  whenClosed: (() => void) | null = null;
   readonly #source: SessionSource;
   readonly #context: TransactionContext;
   readonly #options: SessionOptions;
@@ -216,6 +218,7 @@ export class Session implements SessionIdentity, ReadingSession {
     const transaction = this.#context.transaction;
     if (transaction !== null) await rollbackTransaction(transaction, null, null);
     this.unit.clear('close');
+    this.whenClosed?.();
   }
 
   #refuseInScope(operation: string): void {
