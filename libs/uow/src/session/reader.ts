@@ -5,7 +5,8 @@ import type { Statement, StatementResult } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { InstanceState } from './instance-state.js';
-import { RelationLoader, whereColumns } from './relation-loader.js';
+import { RelationLoader } from './relation-loader.js';
+import { byColumn, whereColumns } from './relation-queries.js';
 import { RowIntake } from './row-intake.js';
 import type { BelievingSession, IntakeOptions } from './row-intake.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -171,11 +172,11 @@ const selectsOfOne = new WeakMap<EntityMapping, Map<string, string>>();
 function selectByKey(root: EntityMapping, keys: readonly (readonly unknown[])[], options: ReadOptions): Statement {
   const lock = lockClause(options, 't');
   if (keys.length > 1) {
-    const { condition, parameters } = whereColumns(root.keyColumns, keys, 't');
+    const condition = whereColumns(root.keyColumns, 't');
     const order = root.keyColumns.map((column) => `t.${column.sql}`).join(', ');
     return {
       text: `${select(root)} WHERE ${condition} ORDER BY ${order}${lock}`,
-      values: parameters,
+      values: byColumn(root.keyColumns, keys),
       rowMode: 'array',
     };
   }

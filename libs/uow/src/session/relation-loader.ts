@@ -1,10 +1,17 @@
-import type { ColumnMapping, EntityMapping, RelationMapping } from '../database/entity-mapping.js';
-import type { Statement } from '../database/statement.js';
+import type { ColumnMapping, EntityMapping, IdentityKey, RelationMapping } from '../database/entity-mapping.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
-import type { InstanceState, RelationSnapshot } from './instance-state.js';
-import type { Reader } from './reader.js';
 import { setRelation } from './flush-result.js';
+import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import { ownRelation } from './own-relation.js';
+import type { Reader } from './reader.js';
+import {
+  byColumn,
+  keyOfRow,
+  keyOfSnapshot,
+  keyOfValues,
+  selectByColumns,
+  selectThroughJunction,
+} from './relation-queries.js';
 import { referredObject } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -13,6 +20,8 @@ import type { UnitOfWork } from './unit-of-work.js';
  * the objects in it are overwritten; `baseline`: only what the database has is noted, and what is set there stays.
  */
 export type LoadMode = 'missing' | 'fresh' | 'again' | 'baseline';
+
+type ToOneSnapshot = Extract<RelationSnapshot, { readonly isToMany: false }>;
 
 const OVERWRITING = { populateExisting: true };
 
@@ -38,36 +47,19 @@ export class RelationLoader {
     again = false,
   ): Promise<void> {
     if (states.length === 0) return;
+    const steps = stepsOf(states[0]!.mapping, paths);
     const loaded = new Map<string, readonly InstanceState[]>([['', states]]);
-    for (const { path, name, parent } of stepsOf(states[0]!.mapping, paths)) {
-      const owners = loaded.get(parent) ?? [];
+    for (const { path, name, parent } of steps) {
+      const hasMore = steps.some((step) => step.parent === path);
       const related: InstanceState[] = [];
-      for (const [relation, group] of this.#byRelation(owners, name, path)) {
+      for (const [mapping, group] of byMapping(loaded.get(parent) ?? [])) {
+        const relation = relationNamed(mapping, name, path);
+        if (relation === null) continue;
         await this.loadRelation(relation, group, operation, again ? 'again' : 'missing');
-        for (const owner of group) this.#collect(relation, owner, related);
+        if (hasMore) for (const owner of group) this.#collect(relation, owner, related);
       }
       loaded.set(path, related);
     }
-  }
-
-  #byRelation(owners: readonly InstanceState[], name: string, path: string): Map<RelationMapping, InstanceState[]> {
-    const groups = new Map<RelationMapping, InstanceState[]>();
-    for (const owner of owners) {
-      const relation = owner.mapping.relations.find((candidate) => candidate.path === name);
-      if (relation === undefined) {
-        const isElsewhere = owner.mapping.root.hierarchy.some((mapping) =>
-          mapping.relations.some((candidate) => candidate.path === name),
-        );
-        if (isElsewhere) continue;
-        throw new InvalidSessionOperationError(
-          `${owner.mapping.name} has no relation "${path}"; it has ${owner.mapping.relations.map((one) => one.path).join(', ') || 'none'}.`,
-        );
-      }
-      const group = groups.get(relation);
-      if (group === undefined) groups.set(relation, [owner]);
-      else group.push(owner);
-    }
-    return groups;
   }
 
   #collect(relation: RelationMapping, owner: InstanceState, into: InstanceState[]): void {
@@ -87,19 +79,15 @@ export class RelationLoader {
     mode: LoadMode,
   ): Promise<void> {
     this.#unit.supported(relation.target);
-    const missing = owners.filter(
-      (owner) =>
-        mode !== 'missing' ||
-        owner.relations?.[relation.index] === undefined ||
-        owner.relations[relation.index]!.isStale === true ||
-        this.#reader.rows.isStale(owner, this.#reader.transaction()),
-    );
-    const wanted = missing.filter((owner) => {
-      const value = relation.get(owner.entity);
+    const transaction = this.#reader.transaction();
+    const wanted = owners.filter((owner) => {
+      if (mode !== 'missing') return true;
       const seen = owner.relations?.[relation.index];
+      const isLoaded = seen !== undefined && seen.isStale !== true && !this.#reader.rows.isStale(owner, transaction);
+      if (isLoaded) return false;
+      const value = relation.get(owner.entity);
       // What the user has set there is a change, and stays unless it is to be given up.
-      if (mode !== 'missing' || value === undefined) return true;
-      return seen !== undefined && !isChangedRelation(seen, value);
+      return value === undefined || (seen !== undefined && !isChangedRelation(seen, value));
     });
     if (wanted.length === 0) return;
     if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation, mode);
@@ -113,39 +101,36 @@ export class RelationLoader {
     mode: LoadMode,
   ): Promise<void> {
     const transaction = this.#reader.transaction();
-    const needed: unknown[][] = [];
-    const asked = new Set<string>();
+    const { target, joinColumns, referencedColumns } = relation;
+    const needed = new Map<IdentityKey, unknown[]>();
     for (const owner of owners) {
       const known = referredObject(this.#unit, owner, relation);
       if (known === null) continue;
       const state = known === undefined ? undefined : this.#unit.own(known);
       if (mode === 'missing' && state !== undefined && !this.#reader.rows.isStale(state, transaction)) continue;
-      const values = relation.joinColumns.map((column) => column.storedParameter(owner.snapshot!));
-      const name = values.map(String).join('\u0000');
-      if (asked.has(name)) continue;
-      asked.add(name);
-      needed.push(values);
+      const values = joinColumns.map((column) => column.storedParameter(owner.snapshot!));
+      const key = keyOfValues(referencedColumns, values);
+      if (key !== null) needed.set(key, values);
     }
-    const found = new Map<string, object>();
-    if (needed.length > 0) {
-      const { target } = relation;
-      const statement = selectByColumns(target, relation.referencedColumns, needed);
-      const results = await this.#reader.query(statement, operation);
-      for (const row of results.rows as unknown[][]) {
-        const entity = this.#reader.rows.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
-        const state = this.#unit.own(entity!)!;
-        found.set(
-          relation.referencedColumns.map((column) => String(column.storedParameter(state.snapshot!))).join('\u0000'),
-          entity!,
-        );
+    const found = new Map<IdentityKey | null, object>();
+    if (needed.size > 0) {
+      const { statement } = selectByColumns(
+        target,
+        referencedColumns,
+        byColumn(referencedColumns, [...needed.values()]),
+      );
+      const { rows } = await this.#reader.query(statement, operation);
+      for (const entity of this.#absorb(relation, rows, mode)) {
+        if (entity !== null) found.set(keyOfSnapshot(referencedColumns, this.#unit.own(entity)!.snapshot!), entity);
       }
     }
     for (const owner of owners) {
-      const values = relation.joinColumns.map((column) => column.storedParameter(owner.snapshot!));
-      const related = values.some((value) => value === null || value === undefined)
-        ? null
-        : (referredObject(this.#unit, owner, relation) ?? found.get(values.map(String).join('\u0000')) ?? null);
-      this.#place(owner, relation, related, mode);
+      const key = keyOfValues(
+        referencedColumns,
+        joinColumns.map((column) => column.storedParameter(owner.snapshot!)),
+      );
+      const related = key === null ? null : (referredObject(this.#unit, owner, relation) ?? found.get(key) ?? null);
+      this.#placeOne(owner, relation, { isToMany: false, related, seenIn: transaction }, mode);
     }
   }
 
@@ -155,78 +140,116 @@ export class RelationLoader {
     operation: string,
     mode: LoadMode,
   ): Promise<void> {
-    const { target } = relation;
-    const isJunction = relation.kind === 'many-to-many';
-    const pairs = isJunction
-      ? relation.junctionSource.map(({ column, referenced }) => ({ column, own: referenced }))
-      : (relation.inverse?.joinColumns ?? []).map((column, at) => ({
-          column,
-          own: relation.inverse!.referencedColumns[at]!,
-        }));
-    const keys = owners.map((owner) => pairs.map(({ own }) => own.storedParameter(owner.snapshot!)));
-    const byKey = new Map<string, object[]>();
-    const statement = isJunction
-      ? selectThroughJunction(relation, keys)
-      : selectByColumns(
-          target,
-          pairs.map(({ column }) => column),
-          keys,
-          true,
-        );
+    const links = linksOf(relation);
+    const own = links.map((link) => link.own);
+    const values = own.map((column) => owners.map((owner) => column.storedParameter(owner.snapshot!)));
+    const { statement, positions } =
+      relation.kind === 'many-to-many'
+        ? selectThroughJunction(relation, values)
+        : selectByColumns(
+            relation.target,
+            links.map((link) => link.column),
+            values,
+          );
     const { rows } = await this.#reader.query(statement, operation);
-    const extra = pairs.length;
-    for (const row of rows as unknown[][]) {
-      const owner = row
-        .splice(row.length - extra, extra)
-        .map(String)
-        .join('\u0000');
-      const entity = this.#reader.rows.absorb(target, target.reader, row, mode === 'again' ? OVERWRITING : null);
-      if (entity === null) continue;
-      const known = byKey.get(owner);
-      if (known === undefined) byKey.set(owner, [entity]);
-      else known.push(entity);
-    }
-    owners.forEach((owner, at) => {
-      const items = byKey.get(keys[at]!.map(String).join('\u0000')) ?? [];
-      this.#place(owner, relation, relation.isToMany ? items : (items[0] ?? null), mode);
-      if (isJunction || relation.inverse === null) return;
-      for (const item of items) {
-        const state = this.#unit.own(item);
-        if (state === undefined) continue;
-        const inverse = ownRelation(state.mapping, relation.inverse);
-        if (inverse.get(item) === undefined) this.#place(state, inverse, owner.entity);
-      }
+    // Before the rows are used up.
+    const keys = (rows as unknown[][]).map((row) => keyOfRow(own, row, positions));
+    const byOwner = new Map<IdentityKey | null, object[]>();
+    this.#absorb(relation, rows, mode).forEach((entity, at) => {
+      if (entity === null) return;
+      const items = byOwner.get(keys[at]!);
+      if (items === undefined) byOwner.set(keys[at]!, [entity]);
+      else items.push(entity);
     });
+    const seenIn = this.#reader.transaction();
+    for (const owner of owners) {
+      const items = byOwner.get(keyOfSnapshot(own, owner.snapshot!)) ?? [];
+      if (relation.isToMany) this.#placeMany(owner, relation, items, mode);
+      else this.#placeOne(owner, relation, { isToMany: false, related: items[0] ?? null, seenIn }, mode);
+      if (relation.kind !== 'many-to-many' && relation.inverse !== null) {
+        this.#referBack(items, relation.inverse, { isToMany: false, related: owner.entity, seenIn });
+      }
+    }
   }
 
-  /** Puts what was loaded in its place; an array that was there keeps its identity. */
-  #place(
+  /** Lets what was loaded show whom it belongs to, where it shows nothing yet. */
+  #referBack(items: readonly object[], inverse: RelationMapping, back: ToOneSnapshot): void {
+    for (const item of items) {
+      const state = this.#unit.own(item);
+      if (state === undefined) continue;
+      const relation = ownRelation(state.mapping, inverse);
+      if (relation.get(item) === undefined) this.#placeOne(state, relation, back);
+    }
+  }
+
+  #absorb({ target }: RelationMapping, rows: readonly unknown[][], mode: LoadMode): (object | null)[] {
+    return this.#reader.rows.absorbAll(target, target.reader, rows, mode === 'again' ? OVERWRITING : null);
+  }
+
+  #placeOne(
     owner: InstanceState,
     relation: RelationMapping,
-    value: object | object[] | null,
+    snapshot: ToOneSnapshot,
     mode: LoadMode = 'missing',
   ): void {
     this.#reader.rows.touchRead(owner);
-    const seen = owner.relations?.[relation.index];
-    const seenIn = this.#reader.transaction();
-    let snapshot: RelationSnapshot;
-    if (relation.isToMany) {
-      const items = value as object[];
-      const own = relation.get(owner.entity);
-      const array =
-        mode === 'baseline' && Array.isArray(own) ? (own as object[]) : seen?.isToMany === true ? seen.array : items;
-      snapshot = { isToMany: true, array, items: [...items], seenIn };
-      if (mode !== 'baseline') {
-        if (array !== items) array.splice(0, array.length, ...items);
-        if (relation.get(owner.entity) !== array) setRelation(owner, relation, array);
-      }
-    } else {
-      snapshot = { isToMany: false, related: value, seenIn };
-      if (mode !== 'baseline') setRelation(owner, relation, value);
-    }
-    owner.relations = owner.relations === null ? [] : [...owner.relations];
-    owner.relations[relation.index] = snapshot;
+    if (mode !== 'baseline') setRelation(owner, relation, snapshot.related);
+    note(owner, relation, snapshot);
   }
+
+  /** Puts what was loaded in its place; an array that was there keeps its identity. */
+  #placeMany(owner: InstanceState, relation: RelationMapping, items: object[], mode: LoadMode): void {
+    this.#reader.rows.touchRead(owner);
+    const seen = owner.relations?.[relation.index];
+    const present = relation.get(owner.entity);
+    const array =
+      mode === 'baseline' && Array.isArray(present)
+        ? (present as object[])
+        : seen?.isToMany === true
+          ? seen.array
+          : items;
+    const snapshot: RelationSnapshot = { isToMany: true, array, items: [...items], seenIn: this.#reader.transaction() };
+    if (mode !== 'baseline') {
+      if (array !== items) array.splice(0, array.length, ...items);
+      if (present !== array) setRelation(owner, relation, array);
+    }
+    note(owner, relation, snapshot);
+  }
+}
+
+function note(owner: InstanceState, relation: RelationMapping, snapshot: RelationSnapshot): void {
+  owner.relations = owner.relations === null ? [] : [...owner.relations];
+  owner.relations[relation.index] = snapshot;
+}
+
+/** The columns that refer to the owners of an inverse or many-to-many relation, and what they refer to. */
+function linksOf(relation: RelationMapping): { readonly column: ColumnMapping; readonly own: ColumnMapping }[] {
+  if (relation.kind === 'many-to-many') {
+    return relation.junctionSource.map(({ column, referenced }) => ({ column, own: referenced }));
+  }
+  const { inverse } = relation;
+  return (inverse?.joinColumns ?? []).map((column, at) => ({ column, own: inverse!.referencedColumns[at]! }));
+}
+
+function byMapping(states: readonly InstanceState[]): Map<EntityMapping, InstanceState[]> {
+  const groups = new Map<EntityMapping, InstanceState[]>();
+  for (const state of states) {
+    const group = groups.get(state.mapping);
+    if (group === undefined) groups.set(state.mapping, [state]);
+    else group.push(state);
+  }
+  return groups;
+}
+
+/** A relation of a class; null where only other classes of its hierarchy have it. */
+function relationNamed(mapping: EntityMapping, name: string, path: string): RelationMapping | null {
+  const relation = mapping.relations.find((candidate) => candidate.path === name);
+  if (relation !== undefined) return relation;
+  const isElsewhere = mapping.root.hierarchy.some((one) => one.relations.some((candidate) => candidate.path === name));
+  if (isElsewhere) return null;
+  throw new InvalidSessionOperationError(
+    `${mapping.name} has no relation "${path}"; it has ${mapping.relations.map((one) => one.path).join(', ') || 'none'}.`,
+  );
 }
 
 function isChangedRelation(seen: RelationSnapshot, value: unknown): boolean {
@@ -263,72 +286,4 @@ function stepsOf(mapping: EntityMapping, paths: readonly string[]): LoadStep[] {
     }
   }
   return [...steps.values()].sort((a, b) => a.depth - b.depth);
-}
-
-/** Rows of a table by the values of some columns; with the columns once more behind the row where asked. */
-function selectByColumns(
-  mapping: EntityMapping,
-  columns: readonly ColumnMapping[],
-  values: readonly (readonly unknown[])[],
-  withColumns = false,
-): Statement {
-  const behind = withColumns ? columns.map((column) => `, t.${column.sql}`).join('') : '';
-  const alive = mapping.deleteDate === null ? '' : ` AND t.${mapping.deleteDate.sql} IS NULL`;
-  const kind = discriminatorCondition(mapping, 't');
-  const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
-  const { condition, parameters } = whereColumns(columns, values, 't');
-  return {
-    text: `SELECT ${mapping.selectList('t')}${behind} FROM ${mapping.table} AS t WHERE ${condition}${alive}${kind} ORDER BY ${order}`,
-    values: parameters,
-    rowMode: 'array',
-  };
-}
-
-function selectThroughJunction(relation: RelationMapping, keys: readonly (readonly unknown[])[]): Statement {
-  const { target } = relation;
-  const junction = relation.junction!;
-  const own = relation.junctionSource.map(({ column }) => column);
-  const on = relation.junctionTarget.map(({ column, referenced }) => `t.${referenced.sql} = j.${column.sql}`);
-  const alive = target.deleteDate === null ? '' : ` AND t.${target.deleteDate.sql} IS NULL`;
-  const order = target.keyColumns.map((column) => `t.${column.sql}`).join(', ');
-  const { condition, parameters } = whereColumns(own, keys, 'j');
-  return {
-    text:
-      `SELECT ${target.selectList('t')}${own.map((column) => `, j.${column.sql}`).join('')} FROM ${junction.table} AS j ` +
-      `JOIN ${target.table} AS t ON ${on.join(' AND ')} WHERE ${condition}${alive} ORDER BY ${order}`,
-    values: parameters,
-    rowMode: 'array',
-  };
-}
-
-/** `t.a = ANY($1)`, or the same for several columns together. */
-export function whereColumns(
-  columns: readonly ColumnMapping[],
-  values: readonly (readonly unknown[])[],
-  alias: string,
-): { condition: string; parameters: unknown[] } {
-  const parameters = columns.map((_, at) => values.map((row) => row[at]));
-  const cast = (column: ColumnMapping, value: string): string =>
-    column.castsElement ? `${value}::${column.type}` : value;
-  if (columns.length === 1) {
-    const column = columns[0]!;
-    const array = column.castsElement ? `$1::text[]::${column.type}[]` : `$1::${column.arrayType}[]`;
-    return { condition: `${alias}.${column.sql} = ANY(${array})`, parameters };
-  }
-  const arrays = columns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
-  const parts = columns.map((column, at) => cast(column, `k.c${at}`));
-  const names = columns.map((_, at) => `c${at}`);
-  return {
-    condition: `(${columns.map((column) => `${alias}.${column.sql}`).join(', ')}) IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${names.join(', ')}))`,
-    parameters,
-  };
-}
-
-/** The condition that keeps a child of a single-table hierarchy to its own rows. */
-export function discriminatorCondition(mapping: EntityMapping, alias: string): string {
-  if (mapping.discriminator === null || mapping.root === mapping) return '';
-  const values = mapping.hierarchy.flatMap((one) =>
-    one.discriminatorValue === null ? [] : [`'${one.discriminatorValue.replaceAll("'", "''")}'`],
-  );
-  return ` AND ${alias}.${mapping.discriminator.sql} IN (${values.join(', ')})`;
 }

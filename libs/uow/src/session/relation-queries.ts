@@ -1,0 +1,127 @@
+import type {
+  ColumnMapping,
+  EntityMapping,
+  IdentityKey,
+  RelationMapping,
+  Snapshot,
+} from '../database/entity-mapping.js';
+import type { Statement } from '../database/statement.js';
+
+/** The SQL by which relations are loaded: rows by the values of some columns, however many values there are. */
+
+/** A query for what objects refer to, or what refers to them, and where its rows say whom they belong to. */
+export interface RelatedRows {
+  readonly statement: Statement;
+  /** Positions in a row of the values by which it is found. */
+  readonly positions: readonly number[];
+}
+
+/** Rows of a table by the values of some columns: an array for each column. */
+export function selectByColumns(
+  mapping: EntityMapping,
+  columns: readonly ColumnMapping[],
+  values: readonly unknown[][],
+): RelatedRows {
+  const { positions } = mapping.reader;
+  const alive = mapping.deleteDate === null ? '' : ` AND t.${mapping.deleteDate.sql} IS NULL`;
+  const kind = discriminatorCondition(mapping, 't');
+  const isRead = columns.every((column) => (positions[column.index] ?? -1) !== -1);
+  const behind = isRead ? '' : columns.map((column) => `, t.${column.sql}`).join('');
+  return {
+    statement: {
+      text: `SELECT ${mapping.selectList('t')}${behind} FROM ${mapping.table} AS t WHERE ${whereColumns(columns, 't')}${alive}${kind} ORDER BY ${keysOf(mapping, 't')}`,
+      values,
+      rowMode: 'array',
+    },
+    positions: isRead ? columns.map((column) => positions[column.index]!) : columns.map((_, at) => at - columns.length),
+  };
+}
+
+/** Rows of the other side of a many-to-many relation, with the values of this side behind them. */
+export function selectThroughJunction(relation: RelationMapping, values: readonly unknown[][]): RelatedRows {
+  const { target } = relation;
+  const junction = relation.junction!;
+  const own = relation.junctionSource.map(({ column }) => column);
+  const on = relation.junctionTarget.map(({ column, referenced }) => `t.${referenced.sql} = j.${column.sql}`);
+  const alive = target.deleteDate === null ? '' : ` AND t.${target.deleteDate.sql} IS NULL`;
+  return {
+    statement: {
+      text:
+        `SELECT ${target.selectList('t')}${own.map((column) => `, j.${column.sql}`).join('')} FROM ${junction.table} AS j ` +
+        `JOIN ${target.table} AS t ON ${on.join(' AND ')} WHERE ${whereColumns(own, 'j')}${alive} ORDER BY ${keysOf(target, 't')}`,
+      values,
+      rowMode: 'array',
+    },
+    positions: own.map((_, at) => at - own.length),
+  };
+}
+
+function keysOf(mapping: EntityMapping, alias: string): string {
+  return mapping.keyColumns.map((column) => `${alias}.${column.sql}`).join(', ');
+}
+
+/** `t.a = ANY($1)`, or the same for several columns together; an array of values for each. */
+export function whereColumns(columns: readonly ColumnMapping[], alias: string): string {
+  if (columns.length === 1) {
+    const column = columns[0]!;
+    const array = column.castsElement ? `$1::text[]::${column.type}[]` : `$1::${column.arrayType}[]`;
+    return `${alias}.${column.sql} = ANY(${array})`;
+  }
+  const arrays = columns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
+  const parts = columns.map((column, at) => (column.castsElement ? `k.c${at}::${column.type}` : `k.c${at}`));
+  const names = columns.map((_, at) => `c${at}`);
+  return `(${columns.map((column) => `${alias}.${column.sql}`).join(', ')}) IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${names.join(', ')}))`;
+}
+
+/** Rows of values as an array for each column. */
+export function byColumn(columns: readonly ColumnMapping[], rows: readonly (readonly unknown[])[]): unknown[][] {
+  return columns.map((_, at) => rows.map((row) => row[at]));
+}
+
+/** The condition that keeps a child of a single-table hierarchy to its own rows. */
+function discriminatorCondition(mapping: EntityMapping, alias: string): string {
+  if (mapping.discriminator === null || mapping.root === mapping) return '';
+  const values = mapping.hierarchy.flatMap((one) =>
+    one.discriminatorValue === null ? [] : [`'${one.discriminatorValue.replaceAll("'", "''")}'`],
+  );
+  return ` AND ${alias}.${mapping.discriminator.sql} IN (${values.join(', ')})`;
+}
+
+/** Stored values of columns as one key, or null where one of them is. */
+export function keyOfValues(columns: readonly ColumnMapping[], values: readonly unknown[]): IdentityKey | null {
+  if (columns.length === 1) return keyOfOne(columns[0]!, values[0]);
+  let key = '';
+  for (let at = 0; at < columns.length; at++) {
+    const part = keyOfOne(columns[at]!, values[at]);
+    if (part === null) return null;
+    // With its length, so that parts cannot run into each other.
+    key += `${String(part).length}:${part};`;
+  }
+  return key;
+}
+
+function keyOfOne(column: ColumnMapping, value: unknown): IdentityKey | null {
+  return value === null || value === undefined ? null : column.keyPart(value);
+}
+
+/** The same for the values that a snapshot has. */
+export function keyOfSnapshot(columns: readonly ColumnMapping[], snapshot: Snapshot): IdentityKey | null {
+  if (columns.length === 1) return keyOfOne(columns[0]!, columns[0]!.storedParameter(snapshot));
+  return keyOfValues(
+    columns,
+    columns.map((column) => column.storedParameter(snapshot)),
+  );
+}
+
+/** The same for the values of a row; positions below zero count from its end. */
+export function keyOfRow(
+  columns: readonly ColumnMapping[],
+  row: readonly unknown[],
+  positions: readonly number[],
+): IdentityKey | null {
+  if (columns.length === 1) return keyOfOne(columns[0]!, row.at(positions[0]!));
+  return keyOfValues(
+    columns,
+    positions.map((position) => row.at(position)),
+  );
+}
