@@ -125,6 +125,11 @@ export class GivingUp {
     if (this.#phase === 'open') this.#phase = withWork ? 'committing with work' : 'committing';
   }
 
+  /** True from COMMIT on until the transaction has ended. */
+  get isCommitting(): boolean {
+    return this.#phase === 'committing' || this.#phase === 'committing with work';
+  }
+
   /** The transaction has ended. */
   stop(): void {
     this.#phase = 'over';

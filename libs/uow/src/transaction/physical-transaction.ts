@@ -109,7 +109,7 @@ export class PhysicalTransaction implements ConnectionHolder {
       assertNotGivenUp: () => {
         this.#givingUp.assertNot();
       },
-      closedError: () => this.closedError('A statement that waited for a connection'),
+      closedError: () => this.closedError('A statement that was not sent yet'),
       beforeBegin: () => this.#operations.observe((observer) => observer.beforeBegin?.(this)),
       afterBegin: () => this.#operations.observe((observer) => observer.afterBegin?.(this)),
       onBegun: () => {
@@ -396,6 +396,9 @@ export class PhysicalTransaction implements ConnectionHolder {
     if (this.#outcome !== null) return undefined;
     if (this.abortReason !== null) await this.#innerEnded();
     const failed = await this.#wire.rollback();
+    await this.#committingEnded();
+    // A COMMIT that was on its way has had its answer.
+    if (!this.isActive) return failed;
     const afterwards = this.#end(this.#wire.endedOutside ? 'unknown' : 'rolledBack', cause);
     return failed ?? afterwards;
   }
@@ -404,6 +407,14 @@ export class PhysicalTransaction implements ConnectionHolder {
   async #innerEnded(): Promise<void> {
     const declared = [...(this.#inner ?? [])].filter((one) => one.origin === 'declared');
     await Promise.all(declared.map((one) => new Promise<void>((resolve) => (one.#whenEnded ??= []).push(resolve))));
+  }
+
+  /** Whether a lost COMMIT went well may have to be found out first. */
+  async #committingEnded(): Promise<void> {
+    if (!this.#givingUp.isCommitting || !this.#turns.busy) return;
+    const turn = this.#turns.take(this.#turns.root, new Place('ROLLBACK', false), true);
+    // Refused where the transaction has ended meanwhile.
+    await turn?.catch(() => undefined);
   }
 
   /** @returns what memory's bookkeeping threw, if anything: the transaction has ended all the same */

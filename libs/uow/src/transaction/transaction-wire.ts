@@ -111,7 +111,7 @@ export class TransactionWire {
       this.#beginning = true;
       await this.#host.beforeBegin();
     }
-    this.#host.assertNotGivenUp();
+    this.#assertNotOver();
     const readId = options.readId === true && this.#outcome === null;
     const opening = this.#begun ? [] : this.#host.opening();
     const controls = this.savepoints.unsent();
@@ -144,6 +144,7 @@ export class TransactionWire {
     // The simple protocol has no parameters: what must go in front goes by itself, and a script behind a BEGIN
     // that failed is not sent at all.
     if (!this.#begun || this.savepoints.unsent().length > 0) await this.send([]);
+    this.#assertNotOver();
     const connection = this.#connection as DatabaseConnection;
     this.#wrote = true;
     let results: StatementResult[];
@@ -181,11 +182,16 @@ export class TransactionWire {
     if (this.#over) {
       // The transaction was given up meanwhile, and nobody is left to give this one back.
       connection.release();
-      this.#host.assertNotGivenUp();
-      throw this.#host.closedError();
+      this.#assertNotOver();
     }
     this.#connection = connection;
     return connection;
+  }
+
+  /** Behind ROLLBACK a statement would be on its own, and stay. */
+  #assertNotOver(): void {
+    this.#host.assertNotGivenUp();
+    if (this.#over) throw this.#host.closedError();
   }
 
   #noteWrites(statements: readonly Statement[]): void {
@@ -288,7 +294,7 @@ export class TransactionWire {
    */
   async commit(payload: readonly Statement[]): Promise<{ readonly results: StatementResult[]; readonly tag: string }> {
     const connection = this.#connection ?? (await this.#connect());
-    this.#host.assertNotGivenUp();
+    this.#assertNotOver();
     const opening = this.#begun ? [] : this.#host.opening();
     const before = [...opening, ...this.savepoints.unsent()];
     this.#noteWrites(payload);
@@ -336,6 +342,8 @@ export class TransactionWire {
     const connection = this.#connection;
     if (connection === null) return undefined;
     if (connection.busy) await this.#untilAnswered(connection);
+    // It was a COMMIT, and there is nothing left to roll back.
+    if (this.#connection === null) return undefined;
     let failed: unknown;
     if (connection.lost === null && connection.status !== 'I' && !connection.busy) {
       try {
@@ -361,7 +369,8 @@ export class TransactionWire {
       const done = (): void => {
         clearTimeout(timer);
         this.#whenAnswered = null;
-        resolve();
+        // Whoever has sent it looks at the answer first.
+        setImmediate(resolve);
       };
       const timer = setTimeout(() => {
         connection.destroy(new Error('The server did not answer a cancel request'));
