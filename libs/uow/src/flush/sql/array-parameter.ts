@@ -17,6 +17,26 @@ export function arrayParameter(column: ColumnMapping, values: readonly unknown[]
   return `${literal}}`;
 }
 
+/** One value as the text that its column's type reads. */
+export function textParameter(value: unknown): string | null {
+  switch (typeof value) {
+    case 'string':
+      return value;
+    case 'number':
+    case 'bigint':
+      return String(value);
+    case 'boolean':
+      return value ? 't' : 'f';
+    case 'undefined':
+      return null;
+    case 'object':
+      if (value === null) return null;
+      return Array.isArray(value) ? arrayLiteral(value) : objectText(value);
+    default:
+      throw new TypeError(`A ${typeof value} is no value for a column`);
+  }
+}
+
 function element(value: unknown, nestedAsText: boolean): string {
   switch (typeof value) {
     case 'number':

@@ -3,7 +3,8 @@ import type { MatchingKeys } from '../../database/loading.js';
 import type { Statement } from '../../database/statement.js';
 import { SqlExpression } from '../change-set.js';
 import { arrayParameter } from './array-parameter.js';
-import { arrayRows, sqlNames } from './insert.js';
+import { sqlNames } from './insert-parts.js';
+import { arrayRows } from './statement-text.js';
 
 /** SQL of bulk statements: rows that no object stands for, and rows found by criteria. */
 

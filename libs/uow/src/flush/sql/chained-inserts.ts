@@ -1,13 +1,13 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
 import type { StatementResult } from '../../database/statement.js';
-import { FlushError } from '../../errors/flush-errors.js';
 import { KeyOfInsert, SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { FlushStep, InsertStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
-import { arrayRows, sqlNames } from './insert.js';
-import { textOf } from './statement-text.js';
+import { FEW_INSERTS, fewInserts } from './few-inserts.js';
+import { expectInserted, sqlNames } from './insert-parts.js';
+import { arrayRows, textOf } from './statement-text.js';
 
 /**
  * Inserts of several tables in one statement, where rows of one need the generated keys of another: each level
@@ -93,6 +93,8 @@ function isKnown(value: unknown): boolean {
 
 /** The one statement for a chain. */
 export function chainedInserts(chain: readonly Link[]): BoundStatement {
+  const steps = chain.map(({ step }) => step);
+  if (steps.reduce((sum, { changes }) => sum + changes.length, 0) <= FEW_INSERTS) return fewInserts(steps);
   const ordinals = new Map<InsertChange, number>();
   for (const { step } of chain) step.changes.forEach((change, row) => ordinals.set(change, row + 1));
   const values: unknown[] = [];
@@ -200,11 +202,7 @@ function settle(chain: readonly Link[], result: StatementResult): void {
   for (const { step, answered } of chain) {
     const { mapping, changes } = step;
     const count = Number(rows[0]?.[at++] ?? 0);
-    if (count !== changes.length && mapping.confirmRows) {
-      throw new FlushError(
-        `INSERT INTO ${mapping.table} was sent for ${changes.length} row(s), and the database reports ${count}. A trigger, a rule or row-level security swallowed some of them; set confirmRows: false for ${mapping.name} if that is meant.`,
-      );
-    }
+    expectInserted(mapping, changes.length, count);
     for (const row of rows) {
       const change = changes[Number(row[0]) - 1];
       if (change === undefined) continue;

@@ -2,8 +2,7 @@ import { resolved } from '../change-set.js';
 import type { DetachStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
-import { arrayRows } from './insert.js';
-import { textOf } from './statement-text.js';
+import { arrayRows, textOf } from './statement-text.js';
 
 /**
  * Cuts rows off from rows that are about to be deleted, found by their foreign key and never loaded: sets the

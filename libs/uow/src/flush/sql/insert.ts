@@ -1,12 +1,11 @@
 import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
-import type { Statement, StatementResult } from '../../database/statement.js';
-import { FlushError } from '../../errors/flush-errors.js';
 import { SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
-import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
-import { textOf } from './statement-text.js';
+import { answeredColumns, expectInserted, givenColumns, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { RowSource, typed } from './row-source.js';
+import { arrayRows, textOf } from './statement-text.js';
 
 /**
  * INSERT for all rows of a step. One row is plain VALUES. Many rows travel as one array for each column; where
@@ -48,7 +47,7 @@ function insertOne(mapping: EntityMapping, change: InsertChange): BoundStatement
     changes: [change],
     statement: arrayRows(text, values),
     settle(result) {
-      expectRows(mapping, 1, result);
+      expectInserted(mapping, 1, result.rowCount);
       if (answered.length > 0 && result.rows.length > 0) take(change, answered, result.rows[0] as unknown[], 0);
       change.isDone = true;
     },
@@ -63,48 +62,46 @@ function insertMany(
 ): BoundStatement {
   const first = changes[0]!;
   const answered = answeredColumns(mapping, first);
-  const parameters = given.filter((column) => !(first.values[column.index] instanceof SqlExpression));
-  const values = parameters.map((column) =>
-    arrayParameter(
-      column,
-      changes.map((change) => resolved(change.values[column.index])),
-    ),
+  const source = new RowSource(
+    changes,
+    given
+      .filter((column) => !(first.values[column.index] instanceof SqlExpression))
+      .map((column) => ({
+        alias: `c${column.index}`,
+        column,
+        valueOf: (change: InsertChange) => resolved(change.values[column.index]),
+      })),
   );
   const matched = answered.length > 0;
-  const { id, text } = textOf(mapping, `in/${shapeOf(mapping, first)}`, () => {
-    const arrays = parameters.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
-    const aliases = parameters.map((column) => `c${column.index}`);
-    const source = `unnest(${arrays.join(', ')})`;
-    const valueOf = (column: ColumnMapping): string => {
-      const value = first.values[column.index];
-      if (value instanceof SqlExpression) return value.sql;
-      return column.castsElement ? `v.c${column.index}::${column.type}` : `v.c${column.index}`;
-    };
-    const list = given.map(valueOf).join(', ');
-    if (!matched) {
-      return `INSERT INTO ${mapping.table} (${sqlNames(given)})${overriding(given)} SELECT ${list} FROM ${source} AS v(${aliases.join(', ')})`;
-    }
-    const draws = drawn.map((column) => `${column.drawSql!} AS d${column.index}`);
+  const { id, text } = textOf(mapping, `in${source.shape}/${shapeOf(mapping, first)}`, () => {
+    const list = given
+      .map((column) => {
+        const value = first.values[column.index];
+        return value instanceof SqlExpression ? value.sql : typed(`c${column.index}`, column);
+      })
+      .join(', ');
+    const into = `INSERT INTO ${mapping.table} `;
+    if (!matched) return `${into}(${sqlNames(given)})${overriding(given)} SELECT ${list} FROM ${source.from()}`;
+    const draws = drawn.map((column) => `, ${column.drawSql!} AS d${column.index}`).join('');
     const all = [...drawn, ...given];
     const allValues = [...drawn.map((column) => `v.d${column.index}`), list].join(', ');
     const keys = mapping.keyColumns.map((column) => {
-      const typed = `v.${drawn.includes(column) ? 'd' : 'c'}${column.index}`;
-      const own = column.castsElement && !drawn.includes(column) ? `${typed}::${column.type}` : typed;
+      const own = drawn.includes(column) ? `v.d${column.index}` : typed(`c${column.index}`, column);
       return `i.${column.sql} = ${own}`;
     });
     const returned = [...new Set([...mapping.keyColumns, ...answered])];
     return (
-      `WITH v AS MATERIALIZED (SELECT v.*${draws.map((draw) => `, ${draw}`).join('')} FROM ${source} WITH ORDINALITY AS v(${[...aliases, 'n'].join(', ')})), ` +
-      `i AS (INSERT INTO ${mapping.table} (${sqlNames(all)})${overriding(all)} SELECT ${allValues} FROM v ORDER BY v.n RETURNING ${sqlNames(returned)}) ` +
+      `WITH v AS MATERIALIZED (SELECT v.*${draws} FROM ${source.from()}), ` +
+      `i AS (${into}(${sqlNames(all)})${overriding(all)} SELECT ${allValues} FROM v ORDER BY v.n RETURNING ${sqlNames(returned)}) ` +
       `SELECT v.n, ${answered.map((column) => `i.${column.sql}`).join(', ')} FROM i JOIN v ON ${keys.join(' AND ')}`
     );
   });
   return {
     id,
     changes,
-    statement: arrayRows(text, values),
+    statement: arrayRows(text, source.parameters()),
     settle(result) {
-      expectRows(mapping, changes.length, result);
+      expectInserted(mapping, changes.length, result.rowCount);
       if (matched) {
         for (const row of result.rows as unknown[][]) take(changes[Number(row[0]) - 1]!, answered, row, 1);
       }
@@ -115,45 +112,4 @@ function insertMany(
 
 function take(change: InsertChange, columns: readonly ColumnMapping[], row: readonly unknown[], from: number): void {
   for (let at = 0; at < columns.length; at++) change.returned[columns[at]!.index] = row[from + at];
-}
-
-function expectRows(mapping: EntityMapping, expected: number, result: StatementResult): void {
-  if (result.rowCount === expected || !mapping.confirmRows) return;
-  throw new FlushError(
-    `INSERT INTO ${mapping.table} was sent for ${expected} row(s), and the database reports ${result.rowCount ?? 'no'} row(s). A trigger, a rule or row-level security swallowed some of them; set confirmRows: false for ${mapping.name} if that is meant.`,
-  );
-}
-
-/** Columns that the insert names. */
-function givenColumns(mapping: EntityMapping, change: InsertChange): ColumnMapping[] {
-  return mapping.columns.filter((column) => change.values[column.index] !== undefined);
-}
-
-/** Columns whose values only the database knows: those left out, and expressions. */
-function answeredColumns(mapping: EntityMapping, change: InsertChange): ColumnMapping[] {
-  return mapping.columns.filter((column) => {
-    const value = change.values[column.index];
-    return value === undefined || value instanceof SqlExpression;
-  });
-}
-
-function shapeOf(mapping: EntityMapping, change: InsertChange): string {
-  let shape = '';
-  for (const column of mapping.columns) {
-    const value = change.values[column.index];
-    shape += value === undefined ? '0' : value instanceof SqlExpression ? `(${value.sql})` : '1';
-  }
-  return shape;
-}
-
-export function sqlNames(columns: readonly ColumnMapping[]): string {
-  return columns.map((column) => column.sql).join(', ');
-}
-
-function overriding(columns: readonly ColumnMapping[]): string {
-  return columns.some((column) => column.generatedAlways) ? ' OVERRIDING SYSTEM VALUE' : '';
-}
-
-export function arrayRows(text: string, values: readonly unknown[]): Statement {
-  return { text, values, rowMode: 'array' };
 }

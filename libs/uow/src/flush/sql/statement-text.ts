@@ -1,4 +1,5 @@
 import type { EntityMapping } from '../../database/entity-mapping.js';
+import type { Statement } from '../../database/statement.js';
 
 /** A text and its number, by which an error names it. The same shape always has the same text, so it stays prepared. */
 export interface StatementText {
@@ -20,4 +21,8 @@ export function textOf(mapping: EntityMapping, shape: string, build: (id: number
     known.set(shape, text);
   }
   return text;
+}
+
+export function arrayRows(text: string, values: readonly unknown[]): Statement {
+  return { text, values, rowMode: 'array' };
 }

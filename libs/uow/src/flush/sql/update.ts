@@ -2,12 +2,11 @@ import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping
 import { SqlExpression, resolved } from '../change-set.js';
 import type { UpdateChange } from '../change-set.js';
 import type { UpdateStep } from '../flush-plan.js';
-import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
-import { arrayRows } from './insert.js';
-import { guardArrays, keyArrays } from './row-parameters.js';
+import { conditions, keyAndGuardColumns, RowSource, typed } from './row-source.js';
+import type { SourceColumn } from './row-source.js';
 import { failWith } from './stale-marker.js';
-import { textOf } from './statement-text.js';
+import { arrayRows, textOf } from './statement-text.js';
 
 /**
  * UPDATE for all rows of a step, with their checks inside: a row that is not as expected makes the statement
@@ -86,48 +85,23 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
   const { guard } = first;
   const automatic = automaticColumns(mapping, first);
   const answered = answeredColumns(first, automatic);
-  const keys = mapping.keyColumns;
-  const version = guard.version === undefined ? null : mapping.version;
-
-  const values = keyArrays(
-    mapping,
-    changes.map(({ key }) => key),
-  );
+  const { keys, guards } = keyAndGuardColumns(changes);
+  const sets: SourceColumn<UpdateChange>[] = [];
   first.columns.forEach((column, at) => {
     if (first.values[at] instanceof SqlExpression) return;
-    values.push(
-      arrayParameter(
-        column,
-        changes.map((change) => resolved(change.values[at])),
-      ),
-    );
+    sets.push({ alias: `s${at}`, column, valueOf: (change) => resolved(change.values[at]) });
   });
-  values.push(...guardArrays(version, changes));
+  const source = new RowSource(changes, [...keys, ...sets, ...guards]);
 
-  const { id, text } = textOf(mapping, `un/${locks ? 'l' : ''}/${shapeOf(first, automatic)}`, (number) => {
-    const arrays: string[] = [];
-    const aliases: string[] = [];
-    const bring = (alias: string, column: ColumnMapping): string => {
-      arrays.push(`$${arrays.length + 1}::${column.arrayType}[]`);
-      aliases.push(alias);
-      return column.castsElement ? `v.${alias}::${column.type}` : `v.${alias}`;
-    };
-    const same = keys.map((column, at) => `t.${column.sql} = ${bring(`k${at}`, column)}`).join(' AND ');
-    const sets = first.columns.map((column, at) => {
+  const shape = `un${source.shape}/${locks ? 'l' : ''}/${shapeOf(first, automatic)}`;
+  const { id, text } = textOf(mapping, shape, (number) => {
+    const assignments = first.columns.map((column, at) => {
       const value = first.values[at];
-      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : bring(`s${at}`, column)}`;
+      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : typed(`s${at}`, column)}`;
     });
-    sets.push(...automatic.map((column) => automaticSql(column, 't')));
-    const checks: string[] = [];
-    if (version !== null) checks.push(`t.${version.sql} = ${bring('w', version)}`);
-    guard.columns.forEach((column, at) => {
-      // The check casts by itself, with the column's precision.
-      bring(`o${at}`, column);
-      checks.push(column.unchangedSql(`t.${column.sql}`, `v.o${at}`));
-    });
-    const where = [same, ...checks].join(' AND ');
-    const source = `unnest(${arrays.join(', ')}) WITH ORDINALITY AS v(${[...aliases, 'n'].join(', ')})`;
-    const order = keys.map((column) => `t.${column.sql}`).join(', ');
+    assignments.push(...automatic.map((column) => automaticSql(column, 't')));
+    const { same, all } = conditions(changes);
+    const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
     const strength = first.columns.some((column) => column.isKey) ? 'UPDATE' : 'NO KEY UPDATE';
     const lock = locks
       ? `, l AS MATERIALIZED (SELECT v.* FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR ${strength} OF t)`
@@ -135,23 +109,18 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
     // Joined to v again, a generic plan would go through all of l for each row of v.
     const from = locks ? 'l AS v' : 'v';
     const returning = ['v.n', ...answered.map((column) => `t.${column.sql}`)].join(', ');
-    const missing = `(SELECT coalesce(string_agg(m.n::text, ','), '') FROM (SELECT v.n FROM v WHERE NOT EXISTS (SELECT FROM u WHERE u.n = v.n) ORDER BY v.n LIMIT 10) AS m)`;
-    const fails = guard.mustExist
-      ? `CASE WHEN c.n <> cardinality($1::${keys[0]!.arrayType}[]) THEN ${failWith(number, missing)} END`
-      : 'NULL';
-    const answer =
-      answered.length === 0
-        ? `SELECT ${fails} FROM (SELECT count(*) AS n FROM u) AS c`
-        : `SELECT ${fails}, u.* FROM (SELECT count(*) AS n FROM u) AS c LEFT JOIN u ON true`;
+    const fails = `CASE WHEN ${source.someMissing('u')} THEN ${failWith(number, source.missing('u'))} END`;
+    const check = `SELECT ${guard.mustExist ? fails : 'count(u.n)'} AS fails FROM u`;
+    const answer = answered.length === 0 ? check : `SELECT c.fails, u.* FROM (${check}) AS c LEFT JOIN u ON true`;
     return (
-      `WITH v AS MATERIALIZED (SELECT * FROM ${source})${lock}, ` +
-      `u AS (UPDATE ${mapping.table} AS t SET ${sets.join(', ')} FROM ${from} WHERE ${where} RETURNING ${returning}) ${answer}`
+      `WITH ${source.sql()}${lock}, ` +
+      `u AS (UPDATE ${mapping.table} AS t SET ${assignments.join(', ')} FROM ${from} WHERE ${all} RETURNING ${returning}) ${answer}`
     );
   });
   return {
     id,
     changes,
-    statement: arrayRows(text, values),
+    statement: arrayRows(text, source.parameters()),
     settle(result) {
       if (answered.length > 0) {
         for (const row of result.rows as unknown[][]) {

@@ -1,0 +1,97 @@
+import type { ColumnMapping } from '../../database/entity-mapping.js';
+import { KeyOfInsert, SqlExpression, resolved } from '../change-set.js';
+import type { InsertChange } from '../change-set.js';
+import type { InsertStep } from '../flush-plan.js';
+import type { BoundStatement } from './bound-statement.js';
+import { answeredColumns, expectInserted, givenColumns, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { arrayRows, textOf } from './statement-text.js';
+
+/**
+ * A handful of new rows, of one table or of several that refer to each other, in one statement: each row is an
+ * INSERT of its own in a common table expression, so what it returns needs no matching, the database makes its
+ * keys as for any INSERT, and a later row reads them from there. The server starts and ends one statement; for
+ * so few rows that is faster than arrays.
+ */
+
+/** Beyond this there would be too many texts, one for each way in which rows may refer to each other. */
+export const FEW_INSERTS = 6;
+
+/** How one row is written: which columns it names, which it answers. */
+interface Row {
+  readonly change: InsertChange;
+  readonly given: readonly ColumnMapping[];
+  /** Columns to read, the first of them never null where the row is there. */
+  readonly read: readonly ColumnMapping[];
+}
+
+/** @param steps insert steps in order; what refers to a generated key comes behind the row that has it */
+export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
+  const rows: Row[] = [];
+  const positions = new Map<InsertChange, number>();
+  let shape = 'few';
+  const values: unknown[] = [];
+  for (const { mapping, changes } of steps) {
+    const first = changes[0]!;
+    const given = givenColumns(mapping, first);
+    const answered = answeredColumns(mapping, first);
+    const key = mapping.keyColumns[0]!;
+    const read = answered.includes(key) ? [key, ...answered.filter((column) => column !== key)] : [key, ...answered];
+    shape += `/${mapping.name}:${shapeOf(mapping, first)}`;
+    for (const change of changes) {
+      positions.set(change, rows.length);
+      rows.push({ change, given, read });
+      shape += ',';
+      for (const column of given) {
+        const value = change.values[column.index];
+        const reference = referenceOf(value, positions);
+        if (reference !== null) shape += `${column.index}>${reference};`;
+        else if (!(value instanceof SqlExpression)) values.push(resolved(value));
+      }
+    }
+  }
+  const { id, text } = textOf(steps[0]!.mapping, shape, () => textFor(rows, positions));
+  return {
+    id,
+    changes: rows.map(({ change }) => change),
+    statement: arrayRows(text, values),
+    settle(result) {
+      const answer = (result.rows as unknown[][])[0] ?? [];
+      let at = 0;
+      for (const { change, read } of rows) {
+        if (answer[at] !== null) for (const column of read) change.returned[column.index] = answer[at++];
+        else at += read.length;
+        change.isDone = true;
+      }
+      for (const { mapping, changes } of steps) {
+        const there = changes.filter((change) => change.returned[mapping.keyColumns[0]!.index] !== undefined);
+        expectInserted(mapping, changes.length, there.length);
+      }
+    },
+  };
+}
+
+/** Position of the row whose generated key a value is; null where the value itself is known. */
+function referenceOf(value: unknown, positions: ReadonlyMap<InsertChange, number>): number | null {
+  if (!(value instanceof KeyOfInsert) || value.value() !== undefined) return null;
+  return positions.get(value.insert) ?? null;
+}
+
+function textFor(rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {
+  let parameter = 0;
+  const answers: string[] = [];
+  const inserts = rows.map(({ change, given, read }, at) => {
+    const { mapping } = change;
+    const list = given.map((column) => {
+      const value = change.values[column.index];
+      if (value instanceof SqlExpression) return value.sql;
+      const reference = referenceOf(value, positions);
+      if (reference === null) return `$${++parameter}`;
+      return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
+    });
+    for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i)`);
+    const row =
+      given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
+    return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames(read)})`;
+  });
+  return `WITH ${inserts.join(', ')} SELECT ${answers.join(', ')}`;
+}

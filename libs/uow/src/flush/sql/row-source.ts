@@ -1,0 +1,127 @@
+import type { ColumnMapping } from '../../database/entity-mapping.js';
+import { resolved } from '../change-set.js';
+import type { DeleteChange, UpdateChange } from '../change-set.js';
+import { arrayParameter, textParameter } from './array-parameter.js';
+
+/** Up to so many rows a statement names each value; more travel as one array for each column. */
+export const FEW_ROWS = 4;
+
+/** One column of the rows that a statement brings along. */
+export interface SourceColumn<Row> {
+  readonly alias: string;
+  readonly column: ColumnMapping;
+  readonly valueOf: (row: Row) => unknown;
+}
+
+/**
+ * The rows that a statement writes, as the table `v` in its FROM with the ordinal `n`, and their parameters. A
+ * handful is a VALUES list, which the server plans and runs in a fraction of the time of arrays; any other number
+ * is `unnest`, with one text for all.
+ */
+export class RowSource<Row> {
+  readonly #rows: readonly Row[];
+  readonly #columns: readonly SourceColumn<Row>[];
+  readonly isFew: boolean;
+
+  constructor(rows: readonly Row[], columns: readonly SourceColumn<Row>[]) {
+    this.#rows = rows;
+    this.#columns = columns;
+    this.isFew = rows.length <= FEW_ROWS;
+  }
+
+  /** Part of the shape for which a text is made. */
+  get shape(): string {
+    return this.isFew ? String(this.#rows.length) : 'n';
+  }
+
+  /** The parameters, in the order in which the SQL names them. */
+  parameters(): unknown[] {
+    if (!this.isFew && this.#columns.length === 0) return [this.#rows.length];
+    if (this.isFew) return this.#rows.flatMap((row) => this.#columns.map((one) => scalarParameter(one, row)));
+    return this.#columns.map(({ column, valueOf }) => arrayParameter(column, this.#rows.map(valueOf)));
+  }
+
+  /** What stands in FROM: `v`, with the aliases of the columns and the ordinal `n`. */
+  from(): string {
+    const aliases = [...this.#columns.map(({ alias }) => alias), 'n'].join(', ');
+    if (!this.isFew) {
+      if (this.#columns.length === 0) return 'generate_series(1, $1::integer) AS v(n)';
+      const arrays = this.#columns.map(({ column }, at) => `$${at + 1}::${column.arrayType}[]`);
+      return `unnest(${arrays.join(', ')}) WITH ORDINALITY AS v(${aliases})`;
+    }
+    let parameter = 0;
+    const lists = this.#rows.map((_, row) => {
+      const cells = this.#columns.map(({ column }) => `$${++parameter}::${column.arrayType}`);
+      return `(${[...cells, row + 1].join(', ')})`;
+    });
+    return `(VALUES ${lists.join(', ')}) AS v(${aliases})`;
+  }
+
+  /** The common table expression `v`. */
+  sql(): string {
+    return `v AS ${this.isFew ? '' : 'MATERIALIZED '}(SELECT * FROM ${this.from()})`;
+  }
+
+  /** SQL of how many of the rows are in a table with the ordinals of those found, as a condition that some are not. */
+  someMissing(found: string): string {
+    if (this.isFew) return `count(${found}.n) <> ${this.#rows.length}`;
+    return `count(${found}.n) <> cardinality($1::${this.#columns[0]!.column.arrayType}[])`;
+  }
+
+  /** SQL of the ordinals that a table with the ordinals of those found does not have, as a text. */
+  missing(found: string): string {
+    if (this.isFew) {
+      const each = this.#rows.map(
+        (_, row) => `CASE WHEN bool_or(${found}.n = ${row + 1}) IS NOT TRUE THEN ${row + 1} END`,
+      );
+      return `concat_ws(',', ${each.join(', ')})`;
+    }
+    return `(SELECT coalesce(string_agg(m.n::text, ','), '') FROM (SELECT v.n FROM v WHERE NOT EXISTS (SELECT FROM ${found} AS f WHERE f.n = v.n) ORDER BY v.n LIMIT 10) AS m)`;
+  }
+}
+
+function scalarParameter<Row>({ column, valueOf }: SourceColumn<Row>, row: Row): unknown {
+  const value = valueOf(row);
+  return column.castsElement ? textParameter(value) : value;
+}
+
+/** A column of `v` with its column's own type. */
+export function typed(alias: string, column: ColumnMapping): string {
+  return column.castsElement ? `v.${alias}::${column.type}` : `v.${alias}`;
+}
+
+/** The columns that find the rows, and those that their guards check. */
+export function keyAndGuardColumns(changes: readonly (DeleteChange | UpdateChange)[]): {
+  readonly keys: SourceColumn<DeleteChange | UpdateChange>[];
+  readonly guards: SourceColumn<DeleteChange | UpdateChange>[];
+} {
+  const { mapping, guard } = changes[0]!;
+  const keys = mapping.keyColumns.map((column, at) => ({
+    alias: `k${at}`,
+    column,
+    valueOf: (change: DeleteChange | UpdateChange) => resolved(change.key[at]),
+  }));
+  const guards: SourceColumn<DeleteChange | UpdateChange>[] = guard.columns.map((column, at) => ({
+    alias: `o${at}`,
+    column,
+    valueOf: (change) => change.guard.values[at],
+  }));
+  if (guard.version !== undefined) {
+    guards.unshift({ alias: 'w', column: mapping.version!, valueOf: (change) => change.guard.version });
+  }
+  return { keys, guards };
+}
+
+/** What must hold of a row `t` for it to be the one that was read. */
+export function conditions(changes: readonly (DeleteChange | UpdateChange)[]): {
+  readonly same: string;
+  readonly all: string;
+} {
+  const { mapping, guard } = changes[0]!;
+  const same = mapping.keyColumns.map((column, at) => `t.${column.sql} = ${typed(`k${at}`, column)}`).join(' AND ');
+  const checks = [same];
+  if (guard.version !== undefined) checks.push(`t.${mapping.version!.sql} = ${typed('w', mapping.version!)}`);
+  // The check casts by itself, with the column's precision.
+  guard.columns.forEach((column, at) => checks.push(column.unchangedSql(`t.${column.sql}`, `v.o${at}`)));
+  return { same, all: checks.join(' AND ') };
+}
