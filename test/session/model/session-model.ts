@@ -53,7 +53,7 @@ export class SessionModel {
   #committed = new Stored();
   /** What the session's transaction sees. */
   #view = new Stored();
-  #savepoints: { readonly handle: SessionTransaction; readonly memory: Memory; readonly view: Stored }[] = [];
+  #savepoints: { readonly handle: SessionTransaction; memory: Memory; readonly view: Stored }[] = [];
   #unit = new Memory([]);
   /** True once something was changed in the running unit of work. */
   #hasBegun = false;
@@ -716,8 +716,11 @@ export class SessionModel {
         if (item.refs[ref] === undefined && item.entity![other.ref] !== undefined) item.refs[ref] = rec;
       }
     }
-    // Nothing was changed yet: what a rollback goes back to is what was read last. A savepoint's takes reads back, too.
-    if (!this.#hasBegun && this.#savepoints.length === 0) this.#unit = new Memory(this.recs);
+    // Nothing was changed yet: what a rollback goes back to is what was read last.
+    if (!this.#hasBegun) {
+      this.#unit = new Memory(this.recs);
+      for (const savepoint of this.#savepoints) savepoint.memory = new Memory(this.recs);
+    }
     return true;
   }
 

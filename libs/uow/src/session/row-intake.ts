@@ -273,14 +273,19 @@ export class RowIntake {
 
   #noteLock(state: InstanceState, options: IntakeOptions, transaction: PhysicalTransaction | null): void {
     if (options.lock === 'key share') return;
-    this.touchRead(state);
+    // A savepoint's rollback gives back the locks that were taken since.
+    if (this.#unit.memory.isNested) this.#unit.memory.touch(state);
+    else this.touchRead(state);
     if (options.lock !== 'share') state.lockedIn = transaction;
     state.trustedIn = transaction;
   }
 
-  /** Keeps how an object stood before a read changes it, where a rollback has to bring that back. */
+  /**
+   * Keeps how an object stood before a read changes it, where a rollback has to bring that back: not before the
+   * first change, where what is read is committed, whatever savepoints are open.
+   */
   touchRead(state: InstanceState): void {
-    if (this.#unit.memory.isNested || this.#unit.hasWritten) this.#unit.memory.touch(state);
+    if (this.#unit.hasWritten) this.#unit.memory.touch(state);
   }
 
   /** A loaded to-one relation shows another object once its foreign key was read to be another. */
