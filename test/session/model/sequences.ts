@@ -13,7 +13,10 @@ export interface Effort {
   readonly seconds: number;
 }
 
-/** What `<NAME>_RUNS`, `<NAME>_SEED` and `<NAME>_SECONDS` say; else one seed, so that each run of the suite tries the same. */
+/**
+ * What `<NAME>_RUNS`, `<NAME>_SEED` and `<NAME>_SECONDS` say; else one seed, so that each run of the suite tries the
+ * same. With `MODEL_REPORT` set, how many sequences there were is printed.
+ */
 export function effortOf(name: string, usual: { readonly runs: number }): Effort {
   const given = (what: string, otherwise: number): number => Number(process.env[`${name}_${what}`] ?? otherwise);
   return { runs: given('RUNS', usual.runs), seed: given('SEED', 7), seconds: given('SECONDS', 60) };
