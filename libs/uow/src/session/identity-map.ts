@@ -31,6 +31,14 @@ export class IdentityMap {
     for (const table of this.#tables.values()) yield* table.values();
   }
 
+  /** True when it holds for one of the objects; asks no further then. */
+  some(holds: (state: InstanceState) => boolean): boolean {
+    for (const table of this.#tables.values()) {
+      for (const state of table.values()) if (holds(state)) return true;
+    }
+    return false;
+  }
+
   forEach(visit: (state: InstanceState) => void): void {
     for (const table of this.#tables.values()) table.forEach(visit);
   }
@@ -42,6 +50,6 @@ export class IdentityMap {
   }
 
   clear(): void {
-    this.#tables.clear();
+    for (const table of this.#tables.values()) table.clear();
   }
 }

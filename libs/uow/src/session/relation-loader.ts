@@ -218,8 +218,10 @@ export class RelationLoader {
 }
 
 function note(owner: InstanceState, relation: RelationMapping, snapshot: RelationSnapshot): void {
-  owner.relations = owner.relations === null ? [] : [...owner.relations];
-  owner.relations[relation.index] = snapshot;
+  // Of the right length from the start: an array that grows takes room for many more.
+  const relations = owner.relations?.slice() ?? new Array<undefined>(owner.mapping.relations.length).fill(undefined);
+  relations[relation.index] = snapshot;
+  owner.relations = relations;
 }
 
 /** The columns that refer to the owners of an inverse or many-to-many relation, and what they refer to. */

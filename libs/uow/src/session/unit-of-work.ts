@@ -37,6 +37,7 @@ export class UnitOfWork {
   /** True once a flush, or SQL of unknown effect, was sent: what is read from then on may be uncommitted. */
   hasWritten = false;
   #epoch = 0;
+  readonly #isChanged = (state: InstanceState): boolean => this.isChanged(state);
 
   constructor(
     readonly owner: SessionIdentity,
@@ -127,8 +128,7 @@ export class UnitOfWork {
   /** True when a flush would have something to do. */
   get hasWork(): boolean {
     if (this.pending.size > 0 || this.toDelete.size > 0) return true;
-    for (const state of this.identity) if (this.isChanged(state)) return true;
-    return false;
+    return this.identity.some(this.#isChanged);
   }
 
   // ── moving objects ────────────────────────────────────────────────────────────────────────────────────
@@ -284,6 +284,10 @@ export class UnitOfWork {
     this.toDelete.delete(state);
     this.deleted.delete(state);
     if (state.key !== null) this.identity.delete(state);
+    this.#leave(state, cause);
+  }
+
+  #leave(state: InstanceState, cause: StateCause): void {
     state.isMarkedDeleted = false;
     state.session = null;
     state.seenIn = null;
@@ -481,7 +485,15 @@ export class UnitOfWork {
 
   /** Forgets everything; objects become transient or detached. */
   clear(cause: StateCause): void {
-    for (const state of [...this.pending, ...this.identity, ...this.deleted]) this.expunge(state, cause);
+    for (const state of this.pending) this.#leave(state, cause);
+    this.identity.forEach((state) => {
+      this.#leave(state, cause);
+    });
+    for (const state of this.deleted) this.#leave(state, cause);
+    this.pending.clear();
+    this.identity.clear();
+    this.toDelete.clear();
+    this.deleted.clear();
     this.memory.forget();
     this.hasWritten = false;
   }

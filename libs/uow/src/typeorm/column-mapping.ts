@@ -1,5 +1,6 @@
 import type { DataSource } from 'typeorm';
 import type { ColumnMapping, ColumnRole, KeyGeneration, Snapshot } from '../database/entity-mapping.js';
+import { compileGetter, compileSetter, embeddedPath } from './property-access.js';
 import { normalizedType, valueConversion } from './value-conversion.js';
 import type { ColumnMetadata, ValueConversion } from './value-conversion.js';
 
@@ -242,43 +243,4 @@ function keyPart(base: string, conversion: ValueConversion): (stored: unknown) =
         return String(parameter);
       };
   }
-}
-
-export interface PathStep {
-  readonly name: string;
-  create(): object;
-}
-
-export function embeddedPath(embedded: ColumnMetadata['embeddedMetadata']): PathStep[] {
-  return (embedded?.embeddedMetadataTree ?? []).map((step) => ({
-    name: step.propertyName,
-    create: () => step.create() as object,
-  }));
-}
-
-type Bag = Record<string, unknown>;
-
-export function compileGetter(owner: readonly PathStep[], name: string): (entity: object) => unknown {
-  if (owner.length === 0) return (entity) => (entity as Bag)[name];
-  return (entity) => {
-    let at: unknown = entity;
-    for (const step of owner) {
-      at = (at as Bag)[step.name];
-      if (at === undefined || at === null) return undefined;
-    }
-    return (at as Bag)[name];
-  };
-}
-
-export function compileSetter(owner: readonly PathStep[], name: string): (entity: object, value: unknown) => void {
-  if (owner.length === 0) {
-    return (entity, value) => {
-      (entity as Bag)[name] = value;
-    };
-  }
-  return (entity, value) => {
-    let at = entity as Bag;
-    for (const step of owner) at = (at[step.name] ??= step.create()) as Bag;
-    at[name] = value;
-  };
 }

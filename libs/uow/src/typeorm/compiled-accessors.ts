@@ -1,5 +1,6 @@
 import type { IdentityKey, RowReader, Snapshot } from '../database/entity-mapping.js';
 import type { CompiledColumn } from './column-mapping.js';
+import { generate } from './property-access.js';
 
 /**
  * Functions generated once for an entity, because they run for every row and every tracked object: reading a
@@ -128,9 +129,4 @@ function propertyWrite(column: CompiledColumn): (value: string) => string {
 function propertyNames(column: CompiledColumn): string[] {
   const owners = column.metadata.embeddedMetadata?.embeddedMetadataTree ?? [];
   return [...owners.map((step) => step.propertyName), column.metadata.propertyName].map((name) => JSON.stringify(name));
-}
-
-function generate<T>(parameter: string, body: string, argument: unknown): T {
-  // eslint-disable-next-line @typescript-eslint/no-implied-eval -- the generated text holds only positions and quoted names
-  return (new Function(parameter, `'use strict'; ${body}`) as (argument: unknown) => T)(argument);
 }

@@ -36,7 +36,9 @@ export class CompiledListeners implements EntityListeners {
 
   #subscribers(moment: ListenedMoment): EntitySubscriberInterface[] {
     const { target } = this.#metadata;
-    return this.#dataSource.subscribers.filter((subscriber) => {
+    const { subscribers } = this.#dataSource;
+    if (subscribers.length === 0) return subscribers;
+    return subscribers.filter((subscriber) => {
       if (typeof subscriber[moment] !== 'function') return false;
       const listened: unknown = subscriber.listenTo?.();
       if (listened === undefined || listened === null || listened === Object || listened === target) return true;

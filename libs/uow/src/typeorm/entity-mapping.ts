@@ -45,6 +45,7 @@ export class CompiledMapping implements EntityMapping {
   readonly #readers = new Map<string, RowReader>();
   readonly #virtualColumns: readonly ReadColumn[];
   readonly #selectLists = new Map<string, string>();
+  #root: EntityMapping | null = null;
   #children: Map<string, EntityMapping> | null = null;
 
   constructor(
@@ -116,6 +117,10 @@ export class CompiledMapping implements EntityMapping {
   }
 
   get root(): EntityMapping {
+    return (this.#root ??= this.#findRoot());
+  }
+
+  #findRoot(): EntityMapping {
     let top = this.metadata;
     while (top.inheritancePattern === 'STI' || top.tableType === 'entity-child') {
       const parent = top.parentEntityMetadata as EntityMetadata | undefined;

@@ -7,7 +7,7 @@ import type {
 } from '../database/entity-mapping.js';
 import type { RelationMetadata } from 'typeorm';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
-import { compileGetter, compileSetter, embeddedPath } from './column-mapping.js';
+import { compileGetter, compileSetter, embeddedPath } from './property-access.js';
 import type { ColumnMetadata } from './value-conversion.js';
 
 /** What a relation needs to know of the other mappings; they are compiled one after another. */

@@ -1,7 +1,7 @@
 import type { EntityMetadata } from 'typeorm';
 import type { RowReader } from '../database/entity-mapping.js';
 import { valueRead } from '../database/read-text.js';
-import { compileSetter, embeddedPath } from './column-mapping.js';
+import { compileSetter, embeddedPath } from './property-access.js';
 
 /**
  * TypeORM's `@VirtualColumn`: a property that every read computes by SQL. It is no part of a row's picture, so
