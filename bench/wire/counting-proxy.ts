@@ -89,6 +89,10 @@ export class CountingProxy implements AsyncDisposable {
     // The whole delay lies on the way back: the client cannot tell.
     const toClient = new DelayedLane(client, this.#delay);
     client.on('data', (chunk) => {
+      if (isFarewell(chunk)) {
+        toServer.push(chunk);
+        return;
+      }
       if (!clientSpokeLast) this.#counts.roundTrips += 1;
       clientSpokeLast = true;
       this.#counts.bytesToServer += chunk.length;
@@ -141,6 +145,11 @@ class BeginSpoiler {
     }
     return false;
   }
+}
+
+/** A pool that ends an idle connection says so; that is nobody's work. */
+function isFarewell(chunk: Buffer): boolean {
+  return chunk.length === 5 && chunk[0] === 0x58;
 }
 
 /** Counts Query and Execute messages in a client's bytes, wherever the chunks end. */
