@@ -131,6 +131,8 @@ export interface ColumnReference {
 export interface RowReader {
   /** Where each column stands in the row, by column index; -1 where it does not. */
   readonly positions: readonly number[];
+  /** Columns that a whole row has and these rows lack; null where they are whole. */
+  readonly missing: ReadonlySet<ColumnMapping> | null;
   /**
    * Writes a row into an entity and gives the snapshot. May use up the row.
    * @param base the entity's snapshot until now, whose values stay for columns that the row lacks; null for a new

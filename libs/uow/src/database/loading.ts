@@ -1,4 +1,4 @@
-import type { EntityMapping, IdentityKey, RelationMapping, RowReader } from './entity-mapping.js';
+import type { ColumnMapping, EntityMapping, IdentityKey, RelationMapping, RowReader } from './entity-mapping.js';
 import type { Statement, StatementResult } from './statement.js';
 
 /** How rows are locked: PostgreSQL's row locks by what they are for. */
@@ -25,7 +25,12 @@ export interface EntityQuery {
   readonly mayRepeat: boolean;
   /** Relations to load afterwards, as paths such as `entries` or `entries.account`. */
   readonly relations: readonly string[];
+  /** What to read of them, by path: all columns where it says nothing. */
+  readonly selects: RelationSelects;
 }
+
+/** Columns of related objects, by the path of the relation. */
+export type RelationSelects = ReadonlyMap<string, readonly ColumnMapping[]>;
 
 /** A SELECT of keys, to be locked and written by the statement around it. */
 export interface MatchingKeys {

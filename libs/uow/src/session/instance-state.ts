@@ -24,8 +24,8 @@ export class InstanceState {
   relations: (RelationSnapshot | undefined)[] | null = null;
   /** The epoch of its unit of work in which its values were last believed; see `UnitOfWork.isExpired`. */
   epoch = -1;
-  /** Columns that `expire` named: to be read again although the rest is to be believed. */
-  expired: Set<ColumnMapping> | null = null;
+  /** Columns that `expire` named, or that no query has read yet: to be read although the rest is to be believed. */
+  expired: ReadonlySet<ColumnMapping> | null = null;
   /** True for a detached object of which columns were never loaded. */
   missing = false;
   /** What an object that was not added by itself was reached from; null for one that was. */

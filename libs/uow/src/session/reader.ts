@@ -139,7 +139,7 @@ export class Reader {
     if (query.mayRepeat) objects = [...new Set(objects)];
     if (query.relations.length > 0) {
       const states = objects.flatMap((object) => this.#unit.own(object) ?? []);
-      await this.relations.load(states, query.relations, operation, options.populateExisting === true);
+      await this.relations.load(states, query.relations, operation, options.populateExisting === true, query.selects);
     }
     return objects;
   }

@@ -1,4 +1,5 @@
 import type { ColumnMapping, EntityMapping, IdentityKey, RelationMapping } from '../database/entity-mapping.js';
+import type { RelationSelects } from '../database/loading.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { setRelation } from './flush-result.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
@@ -9,9 +10,11 @@ import {
   keyOfRow,
   keyOfSnapshot,
   keyOfValues,
+  pick,
   selectByColumns,
   selectThroughJunction,
 } from './relation-queries.js';
+import type { Picked } from './relation-queries.js';
 import { referredObject } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -39,12 +42,14 @@ export class RelationLoader {
    * Loads relations by path, outer ones first.
    * @param paths such as `entries`, `entries.account`
    * @param again true to read relations that are loaded already, and to overwrite the objects in them
+   * @param selects columns to read of new objects, where not all
    */
   async load(
     states: readonly InstanceState[],
     paths: readonly string[],
     operation: string,
     again = false,
+    selects: RelationSelects | null = null,
   ): Promise<void> {
     if (states.length === 0) return;
     const steps = stepsOf(states[0]!.mapping, paths);
@@ -55,7 +60,7 @@ export class RelationLoader {
       for (const [mapping, group] of byMapping(loaded.get(parent) ?? [])) {
         const relation = relationNamed(mapping, name, path);
         if (relation === null) continue;
-        await this.loadRelation(relation, group, operation, again ? 'again' : 'missing');
+        await this.loadRelation(relation, group, operation, again ? 'again' : 'missing', selects?.get(path) ?? null);
         if (hasMore) for (const owner of group) this.#collect(relation, owner, related);
       }
       loaded.set(path, related);
@@ -77,21 +82,35 @@ export class RelationLoader {
     owners: readonly InstanceState[],
     operation: string,
     mode: LoadMode,
+    select: readonly ColumnMapping[] | null = null,
   ): Promise<void> {
     this.#unit.supported(relation.target);
+    const picked = pick(relation, select);
     const transaction = this.#reader.transaction();
     const wanted = owners.filter((owner) => {
       if (mode !== 'missing') return true;
       const seen = owner.relations?.[relation.index];
       const isLoaded = seen !== undefined && seen.isStale !== true && !this.#reader.rows.isStale(owner, transaction);
-      if (isLoaded) return false;
+      if (isLoaded && this.#isRead(seen, picked)) return false;
       const value = relation.get(owner.entity);
       // What the user has set there is a change, and stays unless it is to be given up.
       return value === undefined || (seen !== undefined && !isChangedRelation(seen, value));
     });
     if (wanted.length === 0) return;
-    if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation, mode);
-    else await this.#loadInverse(relation, wanted, operation, mode);
+    if (relation.isOwningToOne) await this.#loadOwned(relation, wanted, operation, mode, picked);
+    else await this.#loadInverse(relation, wanted, operation, mode, picked);
+  }
+
+  /** True when the objects in a relation have all that is wanted of them; what was read before may be less. */
+  #isRead(seen: RelationSnapshot, picked: Picked): boolean {
+    if (!seen.isToMany) return seen.related === null || this.#hasAll(seen.related, picked);
+    return seen.items.every((item) => this.#hasAll(item, picked));
+  }
+
+  /** False where a column that is picked was never read, or has expired. */
+  #hasAll(item: object, { reader }: Picked): boolean {
+    const expired = this.#unit.own(item)?.expired ?? null;
+    return expired === null || [...expired].every((column) => reader.missing?.has(column) === true);
   }
 
   async #loadOwned(
@@ -99,15 +118,18 @@ export class RelationLoader {
     owners: readonly InstanceState[],
     operation: string,
     mode: LoadMode,
+    picked: Picked,
   ): Promise<void> {
     const transaction = this.#reader.transaction();
-    const { target, joinColumns, referencedColumns } = relation;
+    const { joinColumns, referencedColumns } = relation;
     const needed = new Map<IdentityKey, unknown[]>();
     for (const owner of owners) {
       const known = referredObject(this.#unit, owner, relation);
       if (known === null) continue;
       const state = known === undefined ? undefined : this.#unit.own(known);
-      if (mode === 'missing' && state !== undefined && !this.#reader.rows.isStale(state, transaction)) continue;
+      const isRead =
+        state !== undefined && !this.#reader.rows.isStale(state, transaction) && this.#hasAll(state.entity, picked);
+      if (mode === 'missing' && isRead) continue;
       const values = joinColumns.map((column) => column.storedParameter(owner.snapshot!));
       const key = keyOfValues(referencedColumns, values);
       if (key !== null) needed.set(key, values);
@@ -115,12 +137,12 @@ export class RelationLoader {
     const found = new Map<IdentityKey | null, object>();
     if (needed.size > 0) {
       const { statement } = selectByColumns(
-        target,
+        picked,
         referencedColumns,
         byColumn(referencedColumns, [...needed.values()]),
       );
       const { rows } = await this.#reader.query(statement, operation);
-      for (const entity of this.#absorb(relation, rows, mode)) {
+      for (const entity of this.#absorb(picked, rows, mode)) {
         if (entity !== null) found.set(keyOfSnapshot(referencedColumns, this.#unit.own(entity)!.snapshot!), entity);
       }
     }
@@ -139,15 +161,16 @@ export class RelationLoader {
     owners: readonly InstanceState[],
     operation: string,
     mode: LoadMode,
+    picked: Picked,
   ): Promise<void> {
     const links = linksOf(relation);
     const own = links.map((link) => link.own);
     const values = own.map((column) => owners.map((owner) => column.storedParameter(owner.snapshot!)));
     const { statement, positions } =
       relation.kind === 'many-to-many'
-        ? selectThroughJunction(relation, values)
+        ? selectThroughJunction(relation, picked, values)
         : selectByColumns(
-            relation.target,
+            picked,
             links.map((link) => link.column),
             values,
           );
@@ -155,7 +178,7 @@ export class RelationLoader {
     // Before the rows are used up.
     const keys = (rows as unknown[][]).map((row) => keyOfRow(own, row, positions));
     const byOwner = new Map<IdentityKey | null, object[]>();
-    this.#absorb(relation, rows, mode).forEach((entity, at) => {
+    this.#absorb(picked, rows, mode).forEach((entity, at) => {
       if (entity === null) return;
       const items = byOwner.get(keys[at]!);
       if (items === undefined) byOwner.set(keys[at]!, [entity]);
@@ -182,8 +205,8 @@ export class RelationLoader {
     }
   }
 
-  #absorb({ target }: RelationMapping, rows: readonly unknown[][], mode: LoadMode): (object | null)[] {
-    return this.#reader.rows.absorbAll(target, target.reader, rows, mode === 'again' ? OVERWRITING : null);
+  #absorb({ mapping, reader }: Picked, rows: readonly unknown[][], mode: LoadMode): (object | null)[] {
+    return this.#reader.rows.absorbAll(mapping, reader, rows, mode === 'again' ? OVERWRITING : null);
   }
 
   #placeOne(

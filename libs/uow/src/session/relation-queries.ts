@@ -3,6 +3,7 @@ import type {
   EntityMapping,
   IdentityKey,
   RelationMapping,
+  RowReader,
   Snapshot,
 } from '../database/entity-mapping.js';
 import type { Statement } from '../database/statement.js';
@@ -16,20 +17,43 @@ export interface RelatedRows {
   readonly positions: readonly number[];
 }
 
+/** What is read of the objects in a relation. */
+export interface Picked {
+  readonly mapping: EntityMapping;
+  /** Columns of the table `t`. */
+  readonly list: string;
+  readonly reader: RowReader;
+}
+
+/** @param select the columns to read; null for all */
+export function pick(
+  { target, referencedColumns, inverse }: RelationMapping,
+  select: readonly ColumnMapping[] | null,
+): Picked {
+  if (select === null) return { mapping: target, list: target.selectList('t'), reader: target.reader };
+  // The foreign key tells whose they are, also later.
+  const columns = [...new Set([...select, ...referencedColumns, ...(inverse?.joinColumns ?? [])])];
+  return {
+    mapping: target,
+    list: columns.map((column) => `t.${column.sql}`).join(', '),
+    reader: target.readerFor(target.columns.map((column) => columns.findIndex(({ name }) => name === column.name))),
+  };
+}
+
 /** Rows of a table by the values of some columns: an array for each column. */
 export function selectByColumns(
-  mapping: EntityMapping,
+  { mapping, list, reader }: Picked,
   columns: readonly ColumnMapping[],
   values: readonly unknown[][],
 ): RelatedRows {
-  const { positions } = mapping.reader;
+  const { positions } = reader;
   const alive = mapping.deleteDate === null ? '' : ` AND t.${mapping.deleteDate.sql} IS NULL`;
   const kind = discriminatorCondition(mapping, 't');
   const isRead = columns.every((column) => (positions[column.index] ?? -1) !== -1);
   const behind = isRead ? '' : columns.map((column) => `, t.${column.sql}`).join('');
   return {
     statement: {
-      text: `SELECT ${mapping.selectList('t')}${behind} FROM ${mapping.table} AS t WHERE ${whereColumns(columns, 't')}${alive}${kind} ORDER BY ${keysOf(mapping, 't')}`,
+      text: `SELECT ${list}${behind} FROM ${mapping.table} AS t WHERE ${whereColumns(columns, 't')}${alive}${kind} ORDER BY ${keysOf(mapping, 't')}`,
       values,
       rowMode: 'array',
     },
@@ -38,7 +62,11 @@ export function selectByColumns(
 }
 
 /** Rows of the other side of a many-to-many relation, with the values of this side behind them. */
-export function selectThroughJunction(relation: RelationMapping, values: readonly unknown[][]): RelatedRows {
+export function selectThroughJunction(
+  relation: RelationMapping,
+  { list }: Picked,
+  values: readonly unknown[][],
+): RelatedRows {
   const { target } = relation;
   const junction = relation.junction!;
   const own = relation.junctionSource.map(({ column }) => column);
@@ -47,7 +75,7 @@ export function selectThroughJunction(relation: RelationMapping, values: readonl
   return {
     statement: {
       text:
-        `SELECT ${target.selectList('t')}${own.map((column) => `, j.${column.sql}`).join('')} FROM ${junction.table} AS j ` +
+        `SELECT ${list}${own.map((column) => `, j.${column.sql}`).join('')} FROM ${junction.table} AS j ` +
         `JOIN ${target.table} AS t ON ${on.join(' AND ')} WHERE ${whereColumns(own, 'j')}${alive} ORDER BY ${keysOf(target, 't')}`,
       values,
       rowMode: 'array',

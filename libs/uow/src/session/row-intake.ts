@@ -108,7 +108,9 @@ export class RowIntake {
       const mapping = asked.discriminator === null ? asked : childOf(asked, reader, row);
       const entity = mapping.create();
       state = stateFor(entity, mapping);
-      state.snapshot = (mapping === asked ? reader : readerOfChild(asked, mapping, reader)).load(entity, row, null);
+      const own = mapping === asked ? reader : readerOfChild(asked, mapping, reader);
+      state.snapshot = own.load(entity, row, null);
+      state.expired = own.missing;
       this.#unit.adopt(state, key);
       this.#unit.believe(state);
       state.seenIn = transaction;
@@ -116,7 +118,7 @@ export class RowIntake {
     } else {
       this.#refresh(state, asked, reader, row, options, transaction);
     }
-    if (options?.lock !== undefined) this.#noteLock(state, options, transaction);
+    if (options?.lock !== undefined) this.#noteLock(state, options, reader.missing === null, transaction);
     return state.entity;
   }
 
@@ -141,19 +143,23 @@ export class RowIntake {
     transaction: PhysicalTransaction | null,
   ): void {
     const isAsked = options?.lock !== undefined || options?.populateExisting === true;
-    const isDue = isAsked || state.expired !== null || this.isStale(state, transaction);
-    if (!isDue) return;
+    const isDue = isAsked || this.isStale(state, transaction);
+    if (!isDue && state.expired === null) return;
     const own = state.mapping === asked ? reader : readerOfChild(asked, state.mapping, reader);
     if (options?.populateExisting !== true && this.#unit.isChanged(state)) {
       if (options?.lock !== undefined) this.#expectUnchanged(state, own, row, transaction);
       if (state.expired !== null) this.#readExpired(state, state.expired, own, row);
       return;
     }
+    if (!isDue) {
+      this.#readExpired(state, state.expired!, own, row);
+      return;
+    }
     this.touchRead(state);
     const before = state.snapshot!;
     state.snapshot = own.load(state.entity, row, before);
     state.seenIn = transaction;
-    state.expired = null;
+    state.expired = own.missing;
     this.#unit.believe(state);
     this.#followForeignKeys(state, before);
     this.#noteLoad(state);
@@ -214,7 +220,7 @@ export class RowIntake {
     this.#followForeignKeys(state, before);
   }
 
-  /** Reads expired properties of an object whose other changes stay. */
+  /** Reads expired properties of an object whose other values stay. */
   #readExpired(state: InstanceState, expired: ReadonlySet<ColumnMapping>, reader: RowReader, row: unknown[]): void {
     this.touchRead(state);
     const before = state.snapshot!;
@@ -228,7 +234,8 @@ export class RowIntake {
       if (column.isProperty) column.set(state.entity, column.get(scratch));
     }
     state.snapshot = snapshot;
-    state.expired = null;
+    const left = [...expired].filter((column) => now[column.index] === undefined);
+    state.expired = left.length === 0 ? null : new Set(left);
     this.#followForeignKeys(state, before);
   }
 
@@ -271,13 +278,18 @@ export class RowIntake {
     this.#unit.believe(state);
   }
 
-  #noteLock(state: InstanceState, options: IntakeOptions, transaction: PhysicalTransaction | null): void {
+  #noteLock(
+    state: InstanceState,
+    options: IntakeOptions,
+    isWhole: boolean,
+    transaction: PhysicalTransaction | null,
+  ): void {
     if (options.lock === 'key share') return;
     // A savepoint's rollback gives back the locks that were taken since.
     if (this.#unit.memory.isNested) this.#unit.memory.touch(state);
     else this.touchRead(state);
     if (options.lock !== 'share') state.lockedIn = transaction;
-    state.trustedIn = transaction;
+    if (isWhole) state.trustedIn = transaction;
   }
 
   /**

@@ -81,7 +81,13 @@ export function compileRowReader(
 
   const keyColumns = columns.filter((column) => column.isKey);
   const keyPositions = keyColumns.map((column) => positions[column.index] ?? -1);
-  return { positions, load, key: keyReader(keyColumns, keyPositions) };
+  const missing = columns.filter((column) => column.selected && (positions[column.index] ?? -1) === -1);
+  return {
+    positions,
+    missing: missing.length === 0 ? null : new Set(missing),
+    load,
+    key: keyReader(keyColumns, keyPositions),
+  };
 }
 
 function keyReader(

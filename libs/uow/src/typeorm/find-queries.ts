@@ -1,7 +1,20 @@
 import type { DataSource, FindManyOptions, ObjectLiteral, SelectQueryBuilder } from 'typeorm';
-import type { EntityMapping, EntityMappings, RowReader } from '../database/entity-mapping.js';
+import type {
+  ColumnMapping,
+  EntityMapping,
+  EntityMappings,
+  RelationMapping,
+  RowReader,
+} from '../database/entity-mapping.js';
 import { lockClause } from '../database/loading.js';
-import type { BuilderHost, EntityQueries, EntityQuery, LockOptions, MatchingKeys } from '../database/loading.js';
+import type {
+  BuilderHost,
+  EntityQueries,
+  EntityQuery,
+  LockOptions,
+  MatchingKeys,
+  RelationSelects,
+} from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { CompiledMapping } from './entity-mapping.js';
@@ -29,7 +42,11 @@ export class FindQueries implements EntityQueries {
 
   find(mapping: EntityMapping, given: object, lock: LockOptions | null): EntityQuery {
     const options = given as Options;
-    const builder = this.#builder(mapping, { ...options, select: selectOf(mapping, options.select) });
+    const relations = relationPaths(mapping, options);
+    const selected = selectOf(mapping, options.select, relations);
+    const builder = this.#builder(mapping, { ...options, select: selected?.properties });
+    // Find options cannot name a foreign key that is no property.
+    for (const path of selected?.others ?? []) builder.addSelect(`${ALIAS}.${path}`);
     const joins = builder.expressionMap.joinAttributes.length > 0;
     if (lock?.lock !== undefined && Object.keys(builder.expressionMap.allOrderBys).length === 0) {
       // Two who lock the same rows must take them in the same order.
@@ -46,7 +63,8 @@ export class FindQueries implements EntityQueries {
       },
       reader: (result) => readerOf(mapping, result, positions),
       mayRepeat: joins,
-      relations: relationPaths(mapping, options),
+      relations,
+      selects: relationSelects(mapping, options.select, relations),
     };
   }
 
@@ -161,19 +179,76 @@ function isSet(limit: number | undefined): limit is number {
   return limit !== undefined && limit > 0;
 }
 
-/** The selected columns, with what tracking needs: the key, the version, the discriminator. */
-function selectOf(mapping: EntityMapping, given: unknown): object | undefined {
-  if (given === undefined || given === null) return undefined;
-  const asked = Array.isArray(given)
-    ? (given as string[])
-    : mapping.columns
-        .filter((column) => column.isProperty && valueAt(given as ObjectLiteral, column.path) === true)
-        .map((column) => column.path);
-  if (asked.length === 0) return undefined;
-  const needed = [...mapping.keyColumns, mapping.version, mapping.discriminator].flatMap((column) =>
-    !column?.isProperty ? [] : [column.path],
+/** The selected columns, with what tracking needs: properties as TypeORM's tree, and the paths of others. */
+function selectOf(
+  mapping: EntityMapping,
+  given: unknown,
+  relations: readonly string[],
+): { properties: object; others: string[] } | undefined {
+  const asked = Array.isArray(given) ? nested(given as string[]) : given;
+  if (typeof asked !== 'object' || asked === null) return undefined;
+  const { metadata } = mapping as CompiledMapping;
+  const virtual = metadata.columns.filter(
+    (column) => column.isVirtualProperty && valueAt(asked, column.propertyPath) === true,
   );
-  return nested([...new Set([...asked, ...needed])]);
+  const columns = selectedColumns(mapping, asked, relations, '');
+  if (columns === null) return undefined;
+  const own = columns.filter((column) => column.isProperty);
+  return {
+    properties: nested([...own.map((column) => column.path), ...virtual.map((column) => column.propertyPath)]),
+    others: columns.filter((column) => !column.isProperty).map((column) => column.path),
+  };
+}
+
+/** The columns to read of related objects, for relations whose selection names columns. */
+function relationSelects(mapping: EntityMapping, given: unknown, relations: readonly string[]): RelationSelects {
+  const selects = new Map<string, readonly ColumnMapping[]>();
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) return selects;
+  for (const path of relations) {
+    const asked = valueAt(given, path);
+    const target = relationAt(mapping, path)?.target;
+    if (typeof asked !== 'object' || asked === null || target === undefined) continue;
+    const columns = selectedColumns(target, asked, relations, `${path}.`);
+    if (columns !== null) selects.set(path, columns);
+  }
+  return selects;
+}
+
+/**
+ * The columns that a selection names, with the key, the version, the discriminator, and what the relations below have
+ * to know; null where it names none, which selects all.
+ */
+function selectedColumns(
+  mapping: EntityMapping,
+  asked: object,
+  relations: readonly string[],
+  prefix: string,
+): readonly ColumnMapping[] | null {
+  const columns = mapping.columns.filter((column) => column.isProperty && valueAt(asked, column.path) === true);
+  if (columns.length === 0) return null;
+  const needed = [mapping.version, mapping.discriminator].filter((column) => column !== null);
+  const below = relations.flatMap((path) => {
+    if (!path.startsWith(prefix)) return [];
+    const relation = mapping.relations.find((one) => `${prefix}${one.path}` === path);
+    if (relation === undefined) return [];
+    if (relation.isOwningToOne) return relation.joinColumns;
+    if (relation.junction !== null) return relation.junctionSource.map(({ referenced }) => referenced);
+    return relation.inverse?.referencedColumns ?? [];
+  });
+  return [...new Set([...columns, ...mapping.keyColumns, ...needed, ...below])].filter((column) =>
+    mapping.columns.some((own) => own === column),
+  );
+}
+
+/** The relation at the end of a path. */
+function relationAt(mapping: EntityMapping, path: string): RelationMapping | undefined {
+  for (const relation of mapping.hierarchy.flatMap((one) => one.relations)) {
+    if (path === relation.path) return relation;
+    if (!path.startsWith(`${relation.path}.`)) continue;
+    const found = relationAt(relation.target, path.slice(relation.path.length + 1));
+    if (found !== undefined) return found;
+  }
+  return undefined;
 }
 
 /** `{ address: { city: true } }` of `address.city`. */
@@ -189,7 +264,7 @@ function nested(paths: readonly string[]): object {
   return tree;
 }
 
-function valueAt(tree: ObjectLiteral, path: string): unknown {
+function valueAt(tree: object, path: string): unknown {
   let at: unknown = tree;
   for (const name of path.split('.')) {
     if (at === true) return true;

@@ -38,6 +38,7 @@ export function withVirtualColumns(
   if (present.length === 0) return reader;
   return {
     positions: reader.positions,
+    missing: reader.missing,
     key: (row) => reader.key(row),
     load: (entity, row, base) => {
       // Reading may use up the row.
