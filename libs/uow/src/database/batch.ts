@@ -29,6 +29,9 @@ export class BatchFailure extends Error {
   }
 }
 
+/** So that V8 keeps the code that was compiled for such messages, even when a full collection finds no other. */
+let keptMessage: object | null = null;
+
 type Settle = (failure: BatchFailure | null, results: readonly StatementResult[]) => void;
 
 /** What `Batch` and `Script` share: collecting results, and settling only at ReadyForQuery. */
@@ -76,6 +79,7 @@ abstract class Exchange implements Submittable {
 
   handleDataRow(message: { fields: (string | null)[] }): void {
     const result = this.#result();
+    keptMessage ??= message;
     try {
       result.rows.push(result.parseRow(message.fields));
     } catch (error) {

@@ -8,7 +8,7 @@ import type { InstanceState } from './instance-state.js';
 import { RelationLoader } from './relation-loader.js';
 import { byColumn, whereColumns } from './relation-queries.js';
 import { RowIntake } from './row-intake.js';
-import type { BelievingSession, IntakeOptions } from './row-intake.js';
+import type { BelievingSession, IntakeOptions, ShapeKeeper } from './row-intake.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /** What a session lets its reader use: the way to the database, and the flush before a query. */
@@ -34,11 +34,11 @@ export class Reader {
   readonly rows: RowIntake;
   readonly relations: RelationLoader;
 
-  constructor(session: ReadingSession, unit: UnitOfWork, queries: EntityQueries) {
+  constructor(session: ReadingSession, unit: UnitOfWork, queries: EntityQueries, shapes: ShapeKeeper) {
     this.#session = session;
     this.#unit = unit;
     this.#queries = queries;
-    this.rows = new RowIntake(session, unit);
+    this.rows = new RowIntake(session, unit, shapes);
     this.relations = new RelationLoader(unit, this);
   }
 

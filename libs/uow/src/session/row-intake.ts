@@ -22,6 +22,12 @@ export interface IntakeOptions extends LockOptions {
   readonly populateExisting?: boolean;
 }
 
+/** Whoever wants one object of each class of their own. */
+export interface ShapeKeeper {
+  lacks(mapping: EntityMapping): boolean;
+  keep(mapping: EntityMapping, asked: EntityMapping, reader: RowReader, row: readonly unknown[]): void;
+}
+
 /**
  * Takes rows in as objects: one object for each row, and an object that is loaded and still to be believed is not
  * overwritten.
@@ -29,12 +35,14 @@ export interface IntakeOptions extends LockOptions {
 export class RowIntake {
   readonly #session: BelievingSession;
   readonly #unit: UnitOfWork;
+  readonly #shapes: ShapeKeeper | null;
   /** Read objects whose entity has listeners of loads. */
   readonly #loaded: InstanceState[] = [];
 
-  constructor(session: BelievingSession, unit: UnitOfWork) {
+  constructor(session: BelievingSession, unit: UnitOfWork, shapes: ShapeKeeper | null) {
     this.#session = session;
     this.#unit = unit;
+    this.#shapes = shapes;
   }
 
   get hasLoaded(): boolean {
@@ -106,6 +114,8 @@ export class RowIntake {
     let state = this.#unit.identity.get(asked, key);
     if (state === undefined) {
       const mapping = asked.discriminator === null ? asked : childOf(asked, reader, row);
+      // Loading may use up the row.
+      if (this.#shapes?.lacks(mapping) === true) this.#shapes.keep(mapping, asked, reader, row);
       const entity = mapping.create();
       state = stateFor(entity, mapping);
       const own = mapping === asked ? reader : readerOfChild(asked, mapping, reader);

@@ -10,6 +10,7 @@ import { commitOnSuccess } from './commit-on-success.js';
 import { DbSession } from './db-session.js';
 import { DbSessionFactory } from './db-session-factory.js';
 import { stateOf } from './instance-state.js';
+import { KeptShapes } from './kept-shapes.js';
 import { SessionListeners } from './session-events.js';
 import { Session } from './session.js';
 import type { SessionOptions } from './session.js';
@@ -22,6 +23,7 @@ export class SessionSource {
   /** The session that is injected: it finds the running context's at each use. */
   readonly injected: DbSession;
   readonly factory: DbSessionFactory;
+  readonly shapes: KeptShapes;
   readonly #attachment = Symbol('session');
   readonly #handles = new WeakMap<Session, DbSession>();
 
@@ -33,6 +35,7 @@ export class SessionSource {
   ) {
     this.injected = new DbSession(() => this.#ambient());
     this.factory = new DbSessionFactory(this);
+    this.shapes = new KeptShapes(mappings);
   }
 
   /** The session of a context, as users hold it. */

@@ -81,7 +81,7 @@ export class Session implements SessionIdentity, ReadingSession {
     this.info = { ...source.info, ...options.info };
     this.listeners = new SessionListeners(source.listeners);
     this.unit = new UnitOfWork(this, source.mappings, this.listeners);
-    this.reader = new Reader(this, this.unit, source.queries);
+    this.reader = new Reader(this, this.unit, source.queries, source.shapes);
     this.refreshing = new Refreshing(this, this.unit, this.reader);
     this.bulk = new Bulk(this, this.unit, this.reader, source.queries);
     this.merging = new Merging(this, this.unit, this.reader, context.database.report);
