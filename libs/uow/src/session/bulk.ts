@@ -5,7 +5,13 @@ import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { SqlExpression, UpdateChange } from '../flush/change-set.js';
 import { FlushExecutor } from '../flush/flush-executor.js';
 import { planFlush } from '../flush/flush-planner.js';
-import { bulkDeleteStatement, bulkInsertStatement, bulkUpdateStatement } from '../flush/sql/bulk.js';
+import {
+  bulkDeleteStatement,
+  bulkInsertOne,
+  bulkInsertReturning,
+  bulkInsertStatement,
+  bulkUpdateStatement,
+} from '../flush/sql/bulk.js';
 import type { ConflictRule, WantedRows } from '../flush/sql/bulk.js';
 import { tableOrderOf } from '../flush/table-order.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
@@ -67,46 +73,28 @@ export class Bulk {
   ): Promise<{ count: number; entities: object[] }> {
     this.#refuseView(mapping, operation);
     if (rows.length === 0) return { count: 0, entities: [] };
-    const shapes = new Map<string, { columns: ColumnMapping[]; rows: unknown[][] }>();
-    for (const row of rows) {
-      const values = newRow(mapping, bulkValues(mapping, row, operation));
-      const columns = mapping.columns.filter((column) => column.insertable && values[column.index] !== undefined);
-      if (columns.length === 0) {
-        throw new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
-      }
-      const shape = columns
-        .map(({ index }) => {
-          const value = values[index];
-          return value instanceof SqlExpression ? `${index}(${value.sql})` : index;
-        })
-        .join();
-      const group = shapes.get(shape);
-      if (group === undefined) shapes.set(shape, { columns, rows: [values] });
-      else group.rows.push(values);
-    }
-    const returning = options.returning === true ? mapping.readColumns : [];
-    const statements = [...shapes.values()].map((shape) =>
-      bulkInsertStatement(
-        mapping,
-        shape.columns,
-        shape.rows,
-        conflictRule(mapping, shape.columns, options, operation),
-        returning,
-      ),
+    const shapes = shapesOf(mapping, rows, operation);
+    const isReturning = options.returning === true;
+    const statements = shapes.flatMap((shape) => insertsOf(mapping, shape, options, operation));
+    const results = await this.#send(
+      statements.map(({ statement }) => statement),
+      operation,
     );
-    const results = await this.#send(statements, operation);
     const count = results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0);
     // Which rows were there already is not told: what the session has of the table is read again.
     const mayUpdate = options.onConflict !== undefined && options.onConflict !== 'ignore';
     if (mayUpdate) for (const state of this.#unit.identity.table(mapping).values()) this.#unit.expire(state);
-    const entities: object[] = [];
-    if (options.returning === true) {
-      for (const row of results.flatMap((result) => result.rows as unknown[][])) {
+    const found: { readonly place: number; readonly entity: object }[] = [];
+    results.forEach(({ rows: answer }, at) => {
+      if (!isReturning) return;
+      for (const row of answer as unknown[][]) {
+        const place = row.pop();
         const entity = this.#reader.rows.absorbReturned(mapping, row, options.populateExisting === true);
-        if (entity !== null) entities.push(entity);
+        if (entity !== null) found.push({ place: placeOf(statements[at]!.places, place), entity });
       }
-    }
-    return { count, entities };
+    });
+    found.sort((a, b) => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0));
+    return { count, entities: found.map(({ entity }) => entity) };
   }
 
   /** UPDATE by criteria. */
@@ -281,6 +269,57 @@ export class Bulk {
     if (!mapping.isReadOnly) return;
     throw new InvalidSessionOperationError(`${operation}: ${mapping.name} is a view, and can be read only.`);
   }
+}
+
+/** A row that a trigger has given another key cannot be told apart, and comes last. */
+function placeOf(places: readonly number[], answered: unknown): number {
+  return answered === null ? Infinity : places[Number(answered) - 1]!;
+}
+
+/** Rows that name the same columns, with their places among all. */
+interface Shape {
+  readonly columns: readonly ColumnMapping[];
+  readonly rows: unknown[][];
+  readonly places: number[];
+}
+
+function shapesOf(mapping: EntityMapping, rows: readonly object[], operation: string): Shape[] {
+  const shapes = new Map<string, Shape>();
+  rows.forEach((row, place) => {
+    const values = newRow(mapping, bulkValues(mapping, row, operation));
+    const columns = mapping.columns.filter((column) => column.insertable && values[column.index] !== undefined);
+    if (columns.length === 0) {
+      throw new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
+    }
+    const name = columns
+      .map(({ index }) => {
+        const value = values[index];
+        return value instanceof SqlExpression ? `${index}(${value.sql})` : index;
+      })
+      .join();
+    let shape = shapes.get(name);
+    if (shape === undefined) shapes.set(name, (shape = { columns, rows: [], places: [] }));
+    shape.rows.push(values);
+    shape.places.push(place);
+  });
+  return [...shapes.values()];
+}
+
+/** A statement for a shape; one for each row where its place in the answer could not be told otherwise. */
+function insertsOf(
+  mapping: EntityMapping,
+  { columns, rows, places }: Shape,
+  options: BulkInsertOptions,
+  operation: string,
+): { readonly statement: Statement; readonly places: readonly number[] }[] {
+  const conflict = conflictRule(mapping, columns, options, operation);
+  if (options.returning !== true) return [{ statement: bulkInsertStatement(mapping, columns, rows, conflict), places }];
+  const statement = bulkInsertReturning(mapping, columns, rows, conflict);
+  if (statement !== null) return [{ statement, places }];
+  return rows.map((row, at) => ({
+    statement: bulkInsertOne(mapping, columns, row, conflict),
+    places: [places[at]!],
+  }));
 }
 
 /** A new row's version starts at 1, and a row of a single-table hierarchy says of which class it is. */

@@ -454,7 +454,7 @@ export class DbSession implements AsyncDisposable {
    * Inserts rows without an object for each: one statement for rows of the same properties, however many. Versions
    * start at 1; listeners and cascades do not run, and the given rows are left as they are.
    * @param rows plain objects of properties; a function is SQL in place of a value
-   * @returns how many rows were written; with `returning: true` their objects, in no particular order
+   * @returns how many rows were written; with `returning: true` their objects, in the order of the rows
    */
   bulkInsert<T extends object>(
     target: EntityClass<T>,

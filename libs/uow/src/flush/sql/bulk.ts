@@ -22,8 +22,73 @@ export function bulkInsertStatement(
   columns: readonly ColumnMapping[],
   rows: readonly (readonly unknown[])[],
   conflict: ConflictRule | null,
-  returning: readonly ColumnMapping[],
 ): Statement {
+  const { source, aliases, values, list } = rowSource(columns, rows);
+  return arrayRows(
+    `INSERT INTO ${mapping.table} AS t (${sqlNames(columns)})${overriding(columns)} SELECT ${list.join(', ')} ` +
+      `FROM ${source} AS v(${[...aliases, 'n'].join(', ')}) ORDER BY v.n${conflictClause(mapping, conflict)}`,
+    values,
+  );
+}
+
+/**
+ * As `bulkInsertStatement`; answers with the rows as `readColumns` show them and, last, the place of each among the
+ * given rows. What an INSERT returns has no order that PostgreSQL promises, so each row is found by its key, which is
+ * drawn before; a row that was there by the columns of the conflict. Null where no key can be known before.
+ */
+export function bulkInsertReturning(
+  mapping: EntityMapping,
+  columns: readonly ColumnMapping[],
+  rows: readonly (readonly unknown[])[],
+  conflict: ConflictRule | null,
+): Statement | null {
+  const drawn = mapping.keyColumns.filter((column) => !columns.includes(column));
+  const matched = [...mapping.keyColumns, ...(conflict?.on ?? [])];
+  const isKnown = (column: ColumnMapping): boolean =>
+    columns.includes(column) && !(rows[0]![column.index] instanceof SqlExpression);
+  if (!matched.every((column) => (drawn.includes(column) ? column.drawSql !== null : isKnown(column)))) return null;
+  const { source, aliases, values, list } = rowSource(columns, rows);
+  const all = [...drawn, ...columns];
+  const draws = drawn.map((column) => `, ${column.drawSql!} AS d${column.index}`).join('');
+  const returned = [...new Set([...mapping.readColumns, ...matched])];
+  // With the column's own type, which may round what was given.
+  const same = (alias: string, by: readonly ColumnMapping[]): string =>
+    by
+      .map((column) => {
+        const prefix = drawn.includes(column) ? 'd' : 'c';
+        return `${alias}.${prefix}${column.index}::${column.type} = i.${column.sql}`;
+      })
+      .join(' AND ');
+  const mayBeThere = conflict !== null && conflict.update.length > 0 && conflict.on.length > 0;
+  const place = mayBeThere ? 'coalesce(o.n, v.n)' : 'v.n';
+  return arrayRows(
+    `WITH v AS MATERIALIZED (SELECT v.*${draws} FROM ${source} AS v(${[...aliases, 'n'].join(', ')})), ` +
+      `i AS (INSERT INTO ${mapping.table} AS t (${sqlNames(all)})${overriding(all)} ` +
+      `SELECT ${[...drawn.map((column) => `v.d${column.index}`), ...list].join(', ')} FROM v ORDER BY v.n` +
+      `${conflictClause(mapping, conflict)} RETURNING ${names(returned)}) ` +
+      `SELECT ${mapping.readColumns.map((column) => `i.${column.sql}`).join(', ')}, ${place} FROM i ` +
+      `LEFT JOIN v ON ${same('v', mapping.keyColumns)}` +
+      (mayBeThere ? ` LEFT JOIN v AS o ON ${same('o', conflict.on)}` : ''),
+    values,
+  );
+}
+
+/** One row of the same, whose place needs no finding. */
+export function bulkInsertOne(
+  mapping: EntityMapping,
+  columns: readonly ColumnMapping[],
+  row: readonly unknown[],
+  conflict: ConflictRule | null,
+): Statement {
+  const { text, values } = bulkInsertStatement(mapping, columns, [row], conflict);
+  return arrayRows(`${text} RETURNING ${names(mapping.readColumns)}, 1`, values ?? []);
+}
+
+/** Rows of one shape as a source of SQL, `v` by its alias, and what to take from it for each column. */
+function rowSource(
+  columns: readonly ColumnMapping[],
+  rows: readonly (readonly unknown[])[],
+): { source: string; aliases: string[]; values: unknown[]; list: string[] } {
   const first = rows[0]!;
   const sent = columns.filter((column) => !(first[column.index] instanceof SqlExpression));
   const values = sent.map((column) =>
@@ -38,19 +103,21 @@ export function bulkInsertStatement(
     values.push(`{${rows.map(() => '1').join(',')}}`);
     arrays.push('$1::integer[]');
   }
-  const aliases = sent.length === 0 ? ['x'] : sent.map((column) => `c${column.index}`);
   const list = columns.map((column) => {
     const value = first[column.index];
     if (value instanceof SqlExpression) return value.sql;
     return column.castsElement ? `v.c${column.index}::${column.type}` : `v.c${column.index}`;
   });
-  const overriding = columns.some((column) => column.generatedAlways) ? ' OVERRIDING SYSTEM VALUE' : '';
-  return arrayRows(
-    `INSERT INTO ${mapping.table} AS t (${sqlNames(columns)})${overriding} SELECT ${list.join(', ')} ` +
-      `FROM unnest(${arrays.join(', ')}) WITH ORDINALITY AS v(${aliases.join(', ')}, n) ORDER BY v.n` +
-      `${conflictClause(mapping, conflict)}${returning.length === 0 ? '' : ` RETURNING ${names(returning)}`}`,
+  return {
+    source: `unnest(${arrays.join(', ')}) WITH ORDINALITY`,
+    aliases: sent.length === 0 ? ['x'] : sent.map((column) => `c${column.index}`),
     values,
-  );
+    list,
+  };
+}
+
+function overriding(columns: readonly ColumnMapping[]): string {
+  return columns.some((column) => column.generatedAlways) ? ' OVERRIDING SYSTEM VALUE' : '';
 }
 
 function conflictClause(mapping: EntityMapping, conflict: ConflictRule | null): string {
