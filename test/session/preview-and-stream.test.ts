@@ -1,6 +1,6 @@
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
 import { inspectEntity } from '../../libs/uow/src/session/inspect.js';
-import { Address, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
+import { Address, Node, Order, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
 
 let env: SessionUnderTest;
@@ -45,6 +45,83 @@ describe('previewFlush', () => {
     const preview = session.previewFlush();
     await session.flush();
     expect(env.statements()).toEqual(preview.map(({ sql }) => sql));
+  });
+
+  describe('changes nothing', () => {
+    const previewed = async (prepare: () => void): Promise<void> => {
+      prepare();
+      const events: unknown[] = [];
+      session.on('stateChange', (event) => {
+        events.push(event);
+      });
+      const picture = (): unknown => ({
+        states: known.map((object) => ({ ...session.inspect(object), session: undefined })),
+        values: known.map((object) => ({ ...object })),
+        new: session.new,
+        dirty: session.dirty,
+        deleted: session.deleted,
+        has: known.map((object) => session.has(object)),
+      });
+      const before = picture();
+      const preview = session.previewFlush();
+      expect(picture()).toEqual(before);
+      expect(session.previewFlush()).toEqual(preview);
+      expect(env.sent()).toEqual([]);
+      expect(events).toEqual([]);
+      await session.flush();
+      expect(env.statements().slice(-preview.length)).toEqual(preview.map(({ sql }) => sql));
+    };
+    let known: object[];
+    let ed: User;
+
+    beforeEach(async () => {
+      ed = User.named('ed', Address.of('a'), Address.of('b'));
+      const order = Object.assign(new Order(), { description: 'one', user: ed });
+      const node = Object.assign(new Node(), {
+        data: 'root',
+        children: [Object.assign(new Node(), { data: 'child' })],
+      });
+      session.addAll([ed, order, node]);
+      await session.commit();
+      [ed] = (await session.find(User, { relations: { addresses: true, orders: true } })) as [User];
+      await session.find(Node, { relations: { children: true } });
+      known = [ed, ...ed.addresses, ...ed.orders, node, ...node.children];
+      env.sent();
+    });
+
+    test('when deletions take others along', () =>
+      previewed(() => {
+        session.deleteAll([ed, known.at(-2)!]);
+      }));
+
+    test('when a collection has lost an orphan', () =>
+      previewed(() => {
+        ed.orders.pop();
+        ed.addresses.pop();
+      }));
+
+    test('when objects have become reachable', () =>
+      previewed(() => {
+        const added = Address.of('c');
+        ed.addresses.push(added);
+        known.push(added);
+        ed.name = 'changed';
+      }));
+
+    test('when something that was added has lost its parent', () =>
+      previewed(() => {
+        const order = Object.assign(new Order(), { description: 'two' });
+        ed.orders.push(order);
+        session.add(ed);
+        ed.orders.pop();
+        known.push(order);
+      }));
+
+    test('when something detached has become reachable', () =>
+      previewed(() => {
+        const [address] = ed.addresses as [Address];
+        session.expunge(address);
+      }));
   });
 
   test('is empty where a flush would send nothing', () => {

@@ -117,7 +117,9 @@ export class FlushPreparation {
         return mayBeNull(relation) ? false : this.#remove(state);
       case 'soft-delete': {
         const { deleteDate } = state.mapping;
-        if (deleteDate !== null && deleteDate.get(state.entity) == null) deleteDate.set(state.entity, new Date());
+        if (deleteDate !== null && deleteDate.get(state.entity) == null) {
+          this.#unit.setProperty(state, deleteDate, new Date());
+        }
         return false;
       }
       case 'disable':

@@ -104,15 +104,17 @@ export class SessionFlush {
     return left.isWork ? this.beforeCommit(transaction) : payload;
   }
 
-  /** What a flush would send now. Relations that it would have to read first are taken as they are. */
+  /** What a flush would send now. Relations that it would have to read first are taken as they are; nothing changes. */
   preview(): PreviewedStatement[] {
     const { transaction } = this.#session;
-    const prepared = this.#preparation.settle(transaction);
-    const known: PreparedFlush = prepared.isReady
-      ? prepared
-      : { isReady: true, relations: collectRelationChanges(this.#unit), detachments: [] };
     const { mappings, database } = this.#source;
-    return previewOf(new ChangeCollector(this.#unit, transaction).collect(known), mappings, database.options);
+    return this.#unit.tentatively(() => {
+      const prepared = this.#preparation.settle(transaction);
+      const known: PreparedFlush = prepared.isReady
+        ? prepared
+        : { isReady: true, relations: collectRelationChanges(this.#unit), detachments: [] };
+      return previewOf(new ChangeCollector(this.#unit, transaction).collect(known), mappings, database.options);
+    });
   }
 
   async #prepare(transaction: PhysicalTransaction, operation: string): Promise<Work | null> {

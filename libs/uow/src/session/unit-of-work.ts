@@ -37,6 +37,8 @@ export class UnitOfWork {
   /** True once a flush, or SQL of unknown effect, was sent: what is read from then on may be uncommitted. */
   hasWritten = false;
   #epoch = 0;
+  /** What takes back the steps of `tentatively`; null outside it. */
+  #undo: (() => void)[] | null = null;
   readonly #isChanged = (state: InstanceState): boolean => this.isChanged(state);
 
   constructor(
@@ -87,6 +89,10 @@ export class UnitOfWork {
   }
 
   expire(state: InstanceState): void {
+    const { epoch } = state;
+    this.#undo?.push(() => {
+      state.epoch = epoch;
+    });
     state.epoch = -1;
   }
 
@@ -365,6 +371,7 @@ export class UnitOfWork {
       throw new InvalidSessionOperationError(`${describe(state)} cannot go from ${from} to ${to} by ${cause}.`);
     }
     state.state = to;
+    if (this.#undo !== null) return;
     if (this.listeners.has('stateChange')) {
       this.listeners.emitNow('stateChange', { entity: state.entity, from, to, cause });
     }
@@ -380,6 +387,49 @@ export class UnitOfWork {
   #refuseReadOnly(mapping: EntityMapping): void {
     if (!mapping.isReadOnly) return;
     throw new InvalidSessionOperationError(`${mapping.name} is a view; its objects can be read only.`);
+  }
+
+  /** Lets `fn` add objects, mark and move them, and takes all of it back; nobody is told. */
+  tentatively<T>(fn: () => T): T {
+    const level = {};
+    const sets = [this.pending, this.toDelete, this.deleted].map((set) => ({ set, states: [...set] }));
+    this.#undo = [];
+    this.memory.open(level);
+    try {
+      return fn();
+    } finally {
+      for (const [state, saved] of this.memory.rollBack(level)) this.#takeBack(state, saved);
+      for (const { set, states } of sets) {
+        set.clear();
+        for (const state of states) set.add(state);
+      }
+      for (const undo of this.#undo.reverse()) undo();
+      this.#undo = null;
+    }
+  }
+
+  /** Sets a property that a flush decides on, for as long as the flush is more than tentative. */
+  setProperty(state: InstanceState, column: ColumnMapping, value: unknown): void {
+    const { entity } = state;
+    const before = column.get(entity);
+    this.#undo?.push(() => {
+      column.set(entity, before);
+    });
+    column.set(entity, value);
+  }
+
+  #takeBack(state: InstanceState, saved: SavedState): void {
+    const isIn = state.session === this.owner && state.state === 'persistent';
+    const wasIn = saved.session === this.owner && saved.state === 'persistent';
+    if (isIn && !wasIn) this.identity.delete(state);
+    state.state = saved.state;
+    state.session = saved.session;
+    state.key = saved.key;
+    state.isMarkedDeleted = saved.isMarkedDeleted;
+    state.wasDeleted = saved.wasDeleted;
+    state.seenIn = saved.seenIn;
+    state.lockedIn = saved.lockedIn;
+    if (wasIn && !isIn) this.identity.set(state);
   }
 
   // ── the end of a unit of work ─────────────────────────────────────────────────────────────────────────
