@@ -6,6 +6,7 @@ import { BatchFailure } from './batch.js';
 import { DatabaseConnection } from './database-connection.js';
 import { DEFAULT_DATABASE_OPTIONS } from './database-options.js';
 import type { DatabaseOptions } from './database-options.js';
+import { OverdueWatch } from './overdue-watch.js';
 import type { ConnectionProvider } from './pg-driver.js';
 import { isServerError, toDatabaseError } from './postgres-error.js';
 import type { Statement, StatementResult } from './statement.js';
@@ -22,6 +23,8 @@ export interface ConnectionHolder {
   readonly label: string;
   /** The holder within which this one was asked for (a suspended transaction), if any. */
   readonly outer: ConnectionHolder | null;
+  /** Who has opened it, for a warning when it holds a connection for too long; null where it has limits of its own. */
+  readonly overdue: (() => string) | null;
 }
 
 interface Held {
@@ -48,6 +51,7 @@ export class Database {
   readonly #provider: ConnectionProvider;
   readonly #held = new Map<DatabaseConnection, Held>();
   readonly #waiting = new Set<Waiting>();
+  readonly #watch: OverdueWatch;
 
   /**
    * @param name the data source's name in the module (`default` where none was given)
@@ -62,6 +66,13 @@ export class Database {
   ) {
     this.#provider = provider;
     this.options = Object.freeze({ ...DEFAULT_DATABASE_OPTIONS, ...options });
+    const { warnAfter } = this.options;
+    this.#watch = new OverdueWatch(warnAfter, (opened) => {
+      report({
+        code: 'UOW_WARN_SESSION_OPEN_TOO_LONG',
+        message: `${opened} has been open for more than ${warnAfter} ms: it holds a connection, and perhaps locks. Commit or roll back before anything slow.`,
+      });
+    });
   }
 
   /** The server's version as a number (180004 for 18.4); 0 when unknown. */
@@ -108,12 +119,14 @@ export class Database {
         client,
         (error) => {
           this.#held.delete(connection);
+          if (holder.overdue !== null) this.#watch.closed(holder);
           giveBack(error);
         },
         { preparedStatements: this.options.preparedStatements },
       );
       if (connection.status === 'I') {
         this.#held.set(connection, { holder, connection, since: performance.now() });
+        if (holder.overdue !== null) this.#watch.opened(holder);
         return connection;
       }
       // Other code of the application gave it back to the pool inside a transaction; ours must not run in that.

@@ -1,5 +1,3 @@
-import { runDetached } from '../transaction/ambient.js';
-import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { Place } from '../transaction/place.js';
 import type { TransactionOptions } from '../transaction/transaction-definition.js';
 import { commitOnSuccess } from './commit-on-success.js';
@@ -22,7 +20,6 @@ export class DbSessionFactory {
   // Weak, so that a session which nobody holds any more is noticed; one with an open transaction is held by that.
   readonly #open = new Map<Session['id'], OpenSession>();
   readonly #forgotten: FinalizationRegistry<Session['id']>;
-  #watch: NodeJS.Timeout | null = null;
 
   /** @internal Made by the module. */
   constructor(source: SessionSource) {
@@ -45,36 +42,13 @@ export class DbSessionFactory {
   open(options: SessionOptions = {}): DbSession {
     const session = this.#source.open(options);
     const opened = new OpenSession(session, new Place(options.label ?? 'DbSessionFactory.open()'));
+    session.context.opener = opened.place;
     session.whenClosed = () => {
       opened.wasClosed = true;
     };
     this.#open.set(session.id, opened);
     this.#forgotten.register(session, session.id, opened);
-    // Outside of the running request: the timer would keep what belongs to it.
-    if (this.#watch === null) runDetached(() => this.#startWatching());
     return this.#source.handleOf(session);
-  }
-
-  /** Warns of transactions that stay open for longer than `warnAfter`: they hold a connection, and perhaps locks. */
-  #startWatching(): void {
-    const { warnAfter } = this.#source.database.options;
-    if (!Number.isFinite(warnAfter) || warnAfter <= 0) return;
-    this.#watch = setInterval(() => {
-      if (this.#open.size === 0) this.#stopWatching();
-      for (const opened of this.#open.values()) {
-        const late = opened.endsByItself ? null : opened.late();
-        if (late === null) continue;
-        this.#source.database.report({
-          code: 'UOW_WARN_SESSION_OPEN_TOO_LONG',
-          message: `The session opened by ${opened.place.toString()} has had a transaction open for more than ${warnAfter} ms, begun by ${late.place.toString()}: it holds a connection, and perhaps locks. Commit or roll back before anything slow.`,
-        });
-      }
-    }, warnAfter).unref();
-  }
-
-  #stopWatching(): void {
-    if (this.#watch !== null) clearInterval(this.#watch);
-    this.#watch = null;
   }
 
   /**
@@ -93,7 +67,7 @@ export class DbSessionFactory {
     const session = this.#source.open(options);
     const handle = this.#source.handleOf(session);
     const opened = new OpenSession(session, new Place('DbSessionFactory.begin()', false));
-    opened.endsByItself = true;
+    session.context.opener = opened.place;
     this.#open.set(session.id, opened);
     try {
       return await commitOnSuccess(session, options, () => fn(handle));
@@ -108,7 +82,6 @@ export class DbSessionFactory {
    * @returns how many there were
    */
   async closeAll(): Promise<number> {
-    this.#stopWatching();
     let count = 0;
     for (const [id, opened] of [...this.#open]) {
       this.#open.delete(id);
@@ -140,10 +113,7 @@ export class DbSessionFactory {
 class OpenSession {
   /** A session that was closed can be used again; only one that never was is missed when nobody holds it any more. */
   wasClosed = false;
-  endsByItself = false;
   readonly #session: WeakRef<Session>;
-  #seen: PhysicalTransaction | null = null;
-  #isTold = false;
 
   constructor(
     session: Session,
@@ -160,18 +130,5 @@ class OpenSession {
     const { session } = this;
     if (session === undefined) return false;
     return session.transaction !== null || session.unit.identity.size > 0 || session.unit.pending.size > 0;
-  }
-
-  /** The transaction that is open since the last time that this was asked; each is given once. */
-  late(): PhysicalTransaction | null {
-    const transaction = this.session?.transaction ?? null;
-    if (transaction !== this.#seen) {
-      this.#seen = transaction;
-      this.#isTold = false;
-      return null;
-    }
-    if (transaction === null || !transaction.begun || this.#isTold) return null;
-    this.#isTold = true;
-    return transaction;
   }
 }

@@ -144,6 +144,14 @@ export class PhysicalTransaction implements ConnectionHolder {
     return this.#context.outer?.transaction ?? null;
   }
 
+  /** A declared scope has its timeout; what began by hand or by itself may have been forgotten. */
+  get overdue(): (() => string) | null {
+    if (this.origin === 'declared') return null;
+    const { opener, label } = this.#context;
+    return () =>
+      `The transaction that ${this.place.toString()} began, in the session ${opener === null ? `of ${label}` : `opened by ${opener.toString()}`},`;
+  }
+
   /** True when BEGIN has been sent and answered. */
   get begun(): boolean {
     return this.#madeWire?.begun === true;

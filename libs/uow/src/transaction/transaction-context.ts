@@ -23,6 +23,8 @@ import type { TransactionObserver, TransactionSynchronization } from './transact
 export class TransactionContext {
   /** Who takes part in the transactions of this context. */
   synchronization: TransactionSynchronization | null = null;
+  /** Who opened it, where that was by hand. */
+  opener: Place | null = null;
   #transaction: PhysicalTransaction | null = null;
   #rootRunning: Place | null = null;
   #attachments: Map<symbol, unknown> | null = null;
@@ -106,6 +108,7 @@ export class TransactionContext {
     const holder: ConnectionHolder = {
       label: `${operation} of ${this.label}`,
       outer: this.outer?.transaction ?? null,
+      overdue: null,
     };
     return runDetached(() => this.database.borrow(statements, holder));
   }
