@@ -19,7 +19,7 @@ export interface ReadingSession extends BelievingSession {
 
 /** What reads of entities take beside locks. */
 export interface ReadOptions extends IntakeOptions {
-  /** Find rows that are soft-deleted, too. */
+  /** Find rows that are soft-deleted, too; in relations as well. */
   readonly withDeleted?: boolean;
 }
 
@@ -139,7 +139,11 @@ export class Reader {
     if (query.mayRepeat) objects = [...new Set(objects)];
     if (query.relations.length > 0) {
       const states = objects.flatMap((object) => this.#unit.own(object) ?? []);
-      await this.relations.load(states, query.relations, operation, options.populateExisting === true, query.selects);
+      await this.relations.load(states, query.relations, operation, {
+        again: options.populateExisting === true,
+        selects: query.selects,
+        withDeleted: options.withDeleted === true,
+      });
     }
     return objects;
   }

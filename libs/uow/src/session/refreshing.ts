@@ -46,7 +46,7 @@ export class Refreshing {
       const eager = mapping.relations.filter((relation) => relation.eager).map((relation) => relation.path);
       const asked = relations === undefined ? [] : this.#session.relationPaths(group[0]!, relations);
       const paths = [...new Set([...eager, ...asked])];
-      if (paths.length > 0) await this.#reader.relations.load(group, paths, operation, true);
+      if (paths.length > 0) await this.#reader.relations.load(group, paths, operation, { again: true });
     }
   }
 

@@ -24,6 +24,15 @@ import type { UnitOfWork } from './unit-of-work.js';
  */
 export type LoadMode = 'missing' | 'fresh' | 'again' | 'baseline';
 
+export interface LoadOptions {
+  /** Read relations that are loaded already, too, and overwrite the objects in them. */
+  readonly again?: boolean;
+  /** Columns to read of new objects, where not all. */
+  readonly selects?: RelationSelects | null;
+  /** Soft-deleted objects, too. */
+  readonly withDeleted?: boolean;
+}
+
 type ToOneSnapshot = Extract<RelationSnapshot, { readonly isToMany: false }>;
 
 const OVERWRITING = { populateExisting: true };
@@ -41,15 +50,12 @@ export class RelationLoader {
   /**
    * Loads relations by path, outer ones first.
    * @param paths such as `entries`, `entries.account`
-   * @param again true to read relations that are loaded already, and to overwrite the objects in them
-   * @param selects columns to read of new objects, where not all
    */
   async load(
     states: readonly InstanceState[],
     paths: readonly string[],
     operation: string,
-    again = false,
-    selects: RelationSelects | null = null,
+    { again = false, selects = null, withDeleted = false }: LoadOptions = {},
   ): Promise<void> {
     if (states.length === 0) return;
     const steps = stepsOf(states[0]!.mapping, paths);
@@ -60,7 +66,8 @@ export class RelationLoader {
       for (const [mapping, group] of byMapping(loaded.get(parent) ?? [])) {
         const relation = relationNamed(mapping, name, path);
         if (relation === null) continue;
-        await this.loadRelation(relation, group, operation, again ? 'again' : 'missing', selects?.get(path) ?? null);
+        const picked = pick(relation, selects?.get(path) ?? null, withDeleted);
+        await this.loadRelation(relation, group, operation, again ? 'again' : 'missing', picked);
         if (hasMore) for (const owner of group) this.#collect(relation, owner, related);
       }
       loaded.set(path, related);
@@ -82,10 +89,9 @@ export class RelationLoader {
     owners: readonly InstanceState[],
     operation: string,
     mode: LoadMode,
-    select: readonly ColumnMapping[] | null = null,
+    picked: Picked = pick(relation),
   ): Promise<void> {
     this.#unit.supported(relation.target);
-    const picked = pick(relation, select);
     const transaction = this.#reader.transaction();
     const wanted = owners.filter((owner) => {
       if (mode !== 'missing') return true;

@@ -23,31 +23,35 @@ export interface Picked {
   /** Columns of the table `t`. */
   readonly list: string;
   readonly reader: RowReader;
+  /** What keeps soft-deleted rows of `t` out, behind a condition. */
+  readonly alive: string;
 }
 
 /** @param select the columns to read; null for all */
 export function pick(
   { target, referencedColumns, inverse }: RelationMapping,
-  select: readonly ColumnMapping[] | null,
+  select: readonly ColumnMapping[] | null = null,
+  withDeleted = false,
 ): Picked {
-  if (select === null) return { mapping: target, list: target.selectList('t'), reader: target.reader };
+  const alive = withDeleted || target.deleteDate === null ? '' : ` AND t.${target.deleteDate.sql} IS NULL`;
+  if (select === null) return { mapping: target, list: target.selectList('t'), reader: target.reader, alive };
   // The foreign key tells whose they are, also later.
   const columns = [...new Set([...select, ...referencedColumns, ...(inverse?.joinColumns ?? [])])];
   return {
     mapping: target,
     list: columns.map((column) => `t.${column.sql}`).join(', '),
     reader: target.readerFor(target.columns.map((column) => columns.findIndex(({ name }) => name === column.name))),
+    alive,
   };
 }
 
 /** Rows of a table by the values of some columns: an array for each column. */
 export function selectByColumns(
-  { mapping, list, reader }: Picked,
+  { mapping, list, reader, alive }: Picked,
   columns: readonly ColumnMapping[],
   values: readonly unknown[][],
 ): RelatedRows {
   const { positions } = reader;
-  const alive = mapping.deleteDate === null ? '' : ` AND t.${mapping.deleteDate.sql} IS NULL`;
   const kind = discriminatorCondition(mapping, 't');
   const isRead = columns.every((column) => (positions[column.index] ?? -1) !== -1);
   const behind = isRead ? '' : columns.map((column) => `, t.${column.sql}`).join('');
@@ -64,14 +68,13 @@ export function selectByColumns(
 /** Rows of the other side of a many-to-many relation, with the values of this side behind them. */
 export function selectThroughJunction(
   relation: RelationMapping,
-  { list }: Picked,
+  { list, alive }: Picked,
   values: readonly unknown[][],
 ): RelatedRows {
   const { target } = relation;
   const junction = relation.junction!;
   const own = relation.junctionSource.map(({ column }) => column);
   const on = relation.junctionTarget.map(({ column, referenced }) => `t.${referenced.sql} = j.${column.sql}`);
-  const alive = target.deleteDate === null ? '' : ` AND t.${target.deleteDate.sql} IS NULL`;
   return {
     statement: {
       text:

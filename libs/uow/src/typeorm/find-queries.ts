@@ -127,8 +127,10 @@ export class FindQueries implements EntityQueries {
     const order = { ...builder.expressionMap.allOrderBys };
     // Without an order that leaves nothing open, two pages could share an entity.
     for (const column of mapping.keyColumns) order[`${ALIAS}.${column.path}`] ??= 'ASC';
-    const ordered = builder.orderBy(order).getQuery();
-    const unordered = builder.clone().orderBy().setOption('disable-global-order');
+    builder.orderBy(order);
+    // Of what a query selects by name TypeORM orders by the name, which a window does not know.
+    const ordered = builder.clone().select('1', 'one').getQuery();
+    const unordered = builder.clone().select('1', 'one').orderBy().setOption('disable-global-order');
     const orderBy = ordered.slice(unordered.getQuery().length);
     const keys = mapping.keyColumns.map((column) => `${driver.escape(ALIAS)}.${column.sql}`);
     unordered.select(`row_number() OVER (${orderBy})`, 'n').addSelect(keys.map((key, at) => `${key} AS k${at}`));
