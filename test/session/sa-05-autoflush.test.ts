@@ -1,5 +1,5 @@
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
-import { Address, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
+import { Address, Order, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
 
 let env: SessionUnderTest;
@@ -103,4 +103,34 @@ test('get of an object that the session has flushes nothing', async () => {
   session.add(User.named('jack'));
   await session.get(User, user.id);
   expect(env.sent()).toEqual([]);
+});
+
+test('SA-146: reading an expired foreign key again flushes first, and gives the new one', async () => {
+  const [ed, jack] = [User.named('ed'), User.named('jack')];
+  const address = Address.of('a', ed);
+  session.addAll([ed, jack, address]);
+  await session.flush();
+  address.user = jack;
+  session.expire(address, ['userId']);
+  await session.get(Address, address.id);
+  expect(address.userId).toBe(jack.id);
+  expect(address.user).toBe(jack);
+});
+
+test('SA-149: a deletion whose cascade has to be read first is never flushed in part', async () => {
+  const ed = User.named('ed');
+  const orders = ['one', 'two'].map((description) => Object.assign(new Order(), { description, user: ed }));
+  session.addAll([ed, ...orders]);
+  await session.commit();
+  session.expungeAll();
+  session.delete(await session.getOrFail(User, ed.id));
+  env.sent();
+  expect(await session.find(Order)).toEqual([]);
+  expect(env.statements().map((sql) => /^SELECT t|UPDATE "\w+"|DELETE FROM "\w+"|SELECT "e"/.exec(sql)?.[0])).toEqual([
+    'SELECT t',
+    'UPDATE "addresses"',
+    'DELETE FROM "orders"',
+    'DELETE FROM "users"',
+    'SELECT "e"',
+  ]);
 });

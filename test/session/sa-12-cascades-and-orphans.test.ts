@@ -293,7 +293,7 @@ describe('deleting', () => {
     expect(await env.database.query('SELECT * FROM orders')).toEqual([]);
   });
 
-  test('rows that the database deletes by itself are deleted objects, and a rollback brings them back', async () => {
+  test('SA-129: rows that the database deletes by itself are read by nobody, and are deleted objects, and a rollback brings them back', async () => {
     const room = made(Room);
     const note = made(Note, { room });
     await stored(room, note, made(Comment, { note }));
@@ -475,6 +475,33 @@ describe('orphans', () => {
     ed.addresses.splice(0, 1);
     await session.commit();
     expect(await emails()).toEqual([{ email: 'a', user_id: null }]);
+  });
+
+  test('SA-234: a pending child that expire takes out of its collection is not inserted', async () => {
+    const ed = await edWithOrders();
+    const added = new Order({ description: 'c' });
+    ed.orders.push(added);
+    session.add(ed);
+    expect(session.inspect(added).state).toBe('pending');
+    session.expire(ed);
+    expect(ed.orders).not.toContain(added);
+    await session.commit();
+    expect(session.inspect(added).state).toBe('transient');
+    expect(await descriptions()).toEqual([
+      { description: 'a', user_id: 1 },
+      { description: 'b', user_id: 1 },
+    ]);
+  });
+
+  test('SA-234: nor is one that refresh takes out', async () => {
+    const ed = await edWithOrders();
+    const added = new Order({ description: 'c' });
+    ed.orders.push(added);
+    session.add(ed);
+    await session.noAutoflush(() => session.refresh(ed, { relations: ['orders'] }));
+    expect(ed.orders).not.toContain(added);
+    await session.commit();
+    expect(session.inspect(added).state).toBe('transient');
   });
 
   test('SA-267: the same objects assigned again are no orphans, and write nothing', async () => {

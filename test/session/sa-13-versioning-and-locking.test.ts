@@ -1,18 +1,38 @@
+import { Column, Entity, PrimaryGeneratedColumn, VersionColumn } from 'typeorm';
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
 import { Bar, CASE_ENTITIES, EMPTY_ALL, Foo } from './case-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
+
+/** The table's trigger writes the version: 100, and ten more with each update. */
+@Entity('kept')
+class Kept {
+  @PrimaryGeneratedColumn('identity')
+  id!: number;
+
+  @VersionColumn({ insert: false, update: false, default: 0 })
+  readonly version!: number;
+
+  @Column('text')
+  value!: string;
+}
+
+const TRIGGER = `
+  CREATE FUNCTION keep_version() RETURNS trigger LANGUAGE plpgsql AS
+    'BEGIN NEW.version := CASE WHEN TG_OP = ''INSERT'' THEN 100 ELSE OLD.version + 10 END; RETURN NEW; END';
+  CREATE TRIGGER keep_version BEFORE INSERT OR UPDATE ON kept FOR EACH ROW EXECUTE FUNCTION keep_version()`;
 
 let env: SessionUnderTest;
 let session: DbSession;
 
 beforeAll(async () => {
-  env = await SessionUnderTest.start({ entities: CASE_ENTITIES });
+  env = await SessionUnderTest.start({ entities: [...CASE_ENTITIES, Kept] });
+  await env.database.query(TRIGGER);
 });
 afterAll(async () => {
   await env.stop();
 });
 beforeEach(async () => {
-  await env.database.query(EMPTY_ALL);
+  await env.database.query(`${EMPTY_ALL}; TRUNCATE kept`);
   await env.database.query(`INSERT INTO foos (version, value) VALUES (1, 'f1'), (1, 'f2')`);
   session = env.factory.open();
   env.sent();
@@ -150,6 +170,50 @@ test('SA-289: children of the deleted object lose it, those of the new one keep 
     { id: 1, foo_id: null },
     { id: 2, foo_id: 1 },
   ]);
+});
+
+describe('SA-290, SA-291: a version that the database keeps', () => {
+  const versions = async (): Promise<unknown[]> => env.database.query('SELECT version, value FROM kept ORDER BY id');
+
+  test('comes back with the statement that writes the row, and is asked for by the next', async () => {
+    const kept = Object.assign(new Kept(), { value: 'a' });
+    session.add(kept);
+    await session.flush();
+    expect(kept.version).toBe(100);
+    env.sent();
+    kept.value = 'b';
+    await session.flush();
+    expect(kept.version).toBe(110);
+    expect(env.statements()).toEqual([expect.not.stringContaining('"version" = t."version" + 1')]);
+    session.delete(kept);
+    await session.commit();
+    expect(await versions()).toEqual([]);
+  });
+
+  test('is checked, for one row and for many, also with expireOnCommit off', async () => {
+    const trusting = env.factory.open({ expireOnCommit: false });
+    const [one, two] = [1, 2].map((n) => Object.assign(new Kept(), { value: `${n}` })) as [Kept, Kept];
+    trusting.addAll([one, two]);
+    await trusting.commit();
+    one.value = 'x';
+    two.value = 'x';
+    await trusting.commit();
+    expect([one.version, two.version]).toEqual([110, 110]);
+    await env.database.query(`UPDATE kept SET value = 'rival' WHERE id = ${two.id}`);
+    one.value = 'y';
+    two.value = 'y';
+    await expect(trusting.commit()).rejects.toMatchObject({ code: 'UOW_STALE_DATA', expectedVersion: 110, found: 120 });
+    trusting.delete(two);
+    await expect(trusting.commit()).rejects.toMatchObject({ code: 'UOW_STALE_DATA' });
+    await trusting.close();
+  });
+
+  test('is left to the database by bulk statements', async () => {
+    await session.bulkInsert(Kept, [{ value: 'a' }]);
+    await session.bulkUpdate(Kept, { value: 'a' }, { value: 'b' });
+    await session.commit();
+    expect(await versions()).toEqual([{ version: 110, value: 'b' }]);
+  });
 });
 
 test('SA-290: with expireOnCommit off, a stale version is still found', async () => {

@@ -112,6 +112,25 @@ test('SA-315: behind a flush nothing is new, changed or to be deleted any more',
   expect(left).toEqual([0, 0, 0]);
 });
 
+test('SA-315: the event of a flush has the objects that it wrote, whether COMMIT follows or not', async () => {
+  const [ed, fred, jack] = [new User({ name: 'ed' }), new User({ name: 'fred' }), new User({ name: 'jack' })];
+  const written: unknown[] = [];
+  session.on('afterFlush', ({ inserted, updated, deleted }) => {
+    written.push({ inserted, updated, deleted });
+  });
+  session.addAll([ed, fred, jack]);
+  await session.flush();
+  ed.name = 'Ed';
+  session.delete(fred);
+  const added = new User({ name: 'new' });
+  session.add(added);
+  await session.commit();
+  expect(written).toEqual([
+    { inserted: [ed, fred, jack], updated: [], deleted: [] },
+    { inserted: [added], updated: [ed], deleted: [fred] },
+  ]);
+});
+
 test('SA-316: listeners of the factory hear all its sessions, those of a session only that one', async () => {
   const heard: string[] = [];
   const stop = env.factory.on('afterCommit', () => {

@@ -38,6 +38,7 @@ export type { Inspection, ValueChange } from './session/inspect.js';
 export type {
   CommittedChange,
   CommittedChanges,
+  FlushedObjects,
   SessionEventName,
   SessionEvents,
   SessionListener,

@@ -6,8 +6,11 @@ export interface SessionEvents {
   afterBegin: { readonly session: unknown };
   /** A flush is about to look for changes; what listeners add, change and delete is part of it. */
   beforeFlush: { readonly session: unknown };
-  /** The statements of a flush were answered, and the objects are brought up to them: `new`, `dirty` and `deleted` are empty. */
-  afterFlush: { readonly session: unknown };
+  /**
+   * The statements of a flush were answered, and the objects are brought up to them: the session's `new`, `dirty` and
+   * `deleted` are empty, and the event has the objects that were written.
+   */
+  afterFlush: FlushedObjects & { readonly session: unknown };
   /** COMMIT is about to be sent. */
   beforeCommit: { readonly session: unknown };
   /** COMMIT was answered. */
@@ -35,6 +38,13 @@ export interface StateChange {
   readonly from: ObjectState;
   readonly to: ObjectState;
   readonly cause: StateCause;
+}
+
+/** The objects whose rows one flush has written. What the database itself did with other rows is not among them. */
+export interface FlushedObjects {
+  readonly inserted: readonly object[];
+  readonly updated: readonly object[];
+  readonly deleted: readonly object[];
 }
 
 /** The net changes of a committed unit of work. */

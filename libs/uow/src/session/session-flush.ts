@@ -1,4 +1,5 @@
 import type { Statement, StatementResult } from '../database/statement.js';
+import type { Change } from '../flush/change-set.js';
 import { FlushExecutor } from '../flush/flush-executor.js';
 import { planFlush } from '../flush/flush-planner.js';
 import { tableOrderOf } from '../flush/table-order.js';
@@ -13,6 +14,7 @@ import { previewOf } from './flush-preview.js';
 import type { PreviewedStatement } from './flush-preview.js';
 import { applyFlush } from './flush-result.js';
 import { collectRelationChanges } from './relation-changes.js';
+import type { RowPicture } from './row-picture.js';
 import type { Session } from './session.js';
 import type { SessionSource } from './session-source.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -54,7 +56,7 @@ export class SessionFlush {
         this.#unit.hasWritten = true;
         applyFlush(this.#unit, work.collected.pictures, transaction);
         await work.listeners?.after(work.collected.pictures);
-        await this.#afterFlush();
+        await this.#afterFlush(work.collected.pictures);
       }),
     );
   }
@@ -194,10 +196,16 @@ export class SessionFlush {
     }
   }
 
-  async #afterFlush(): Promise<void> {
-    if (this.#session.listeners.has('afterFlush')) {
-      await this.#session.listeners.emit('afterFlush', { session: this.#session.handle });
-    }
+  async #afterFlush(pictures: readonly RowPicture[]): Promise<void> {
+    if (!this.#session.listeners.has('afterFlush')) return;
+    const written = (kind: Change['kind']): object[] =>
+      pictures.flatMap(({ change, state }) => (change?.kind === kind ? [state.entity] : []));
+    await this.#session.listeners.emit('afterFlush', {
+      session: this.#session.handle,
+      inserted: written('insert'),
+      updated: written('update'),
+      deleted: written('delete'),
+    });
   }
 
   async #guarded(work: () => Promise<void>): Promise<void> {

@@ -209,8 +209,8 @@ function foundRows(mapping: EntityMapping, { keys }: MatchingKeys): string {
 function automaticSets(mapping: EntityMapping, given: readonly ColumnMapping[]): string[] {
   const sets: string[] = [];
   const { version, updateDate } = mapping;
-  if (version !== null && !given.includes(version)) sets.push(`${version.sql} = t.${version.sql} + 1`);
-  if (updateDate !== null && !given.includes(updateDate)) sets.push(`${updateDate.sql} = CURRENT_TIMESTAMP`);
+  if (version?.updatable === true && !given.includes(version)) sets.push(`${version.sql} = t.${version.sql} + 1`);
+  if (updateDate?.updatable === true && !given.includes(updateDate)) sets.push(`${updateDate.sql} = CURRENT_TIMESTAMP`);
   return sets;
 }
 

@@ -29,8 +29,13 @@ function automaticColumns(mapping: EntityMapping, change: UpdateChange): ColumnM
   return automatic;
 }
 
-function automaticSql(column: ColumnMapping, alias: string): string {
-  return column.role === 'version' ? `${column.sql} = ${alias}.${column.sql} + 1` : `${column.sql} = CURRENT_TIMESTAMP`;
+/** One that is never updated is kept by a trigger of the table: it is only asked for. */
+function automaticSets(automatic: readonly ColumnMapping[]): string[] {
+  return automatic
+    .filter((column) => column.updatable)
+    .map((column) =>
+      column.role === 'version' ? `${column.sql} = t.${column.sql} + 1` : `${column.sql} = CURRENT_TIMESTAMP`,
+    );
 }
 
 /** Columns whose new values only the database knows. */
@@ -53,7 +58,7 @@ function updateOne(mapping: EntityMapping, change: UpdateChange): BoundStatement
       const value = change.values[at];
       return `${column.sql} = ${value instanceof SqlExpression ? value.sql : `$${++parameter}`}`;
     });
-    sets.push(...automatic.map((column) => automaticSql(column, 't')));
+    sets.push(...automaticSets(automatic));
     const conditions = mapping.keyColumns.map((column) => `t.${column.sql} = $${++parameter}`);
     if (guard.version !== undefined) conditions.push(`t.${mapping.version!.sql} = $${++parameter}`);
     conditions.push(...guard.columns.map((column) => column.unchangedSql(`t.${column.sql}`, `$${++parameter}`)));
@@ -99,7 +104,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
       const value = first.values[at];
       return `${column.sql} = ${value instanceof SqlExpression ? value.sql : typed(`s${at}`, column)}`;
     });
-    assignments.push(...automatic.map((column) => automaticSql(column, 't')));
+    assignments.push(...automaticSets(automatic));
     const { same, all } = conditions(changes);
     const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
     const strength = first.columns.some((column) => column.isKey) ? 'UPDATE' : 'NO KEY UPDATE';
