@@ -164,7 +164,11 @@ export class Session implements SessionIdentity, ReadingSession {
     const transaction = this.transactionFor(needs, operation);
     if (transaction === null) return (await this.#context.borrow([statement], operation))[0]!;
     if (needs !== 'read') transaction.assertWritable(operation);
-    const [result] = await transaction.run([statement], { operation, readTransactionId: needs !== 'read' });
+    const [result] = await transaction.run([statement], {
+      operation,
+      readTransactionId: needs !== 'read',
+      place: this.#placeOf(operation),
+    });
     return result!;
   }
 
@@ -249,6 +253,17 @@ export class Session implements SessionIdentity, ReadingSession {
     } finally {
       this.#inFlight.delete(place);
     }
+  }
+
+  /** Where the operation of this name that is in flight was started, if there is just one. */
+  #placeOf(name: string): Place | undefined {
+    let found: Place | undefined;
+    for (const place of this.#inFlight) {
+      if (place.label !== name) continue;
+      if (found !== undefined) return undefined;
+      found = place;
+    }
+    return found;
   }
 
   // ── flushing ──────────────────────────────────────────────────────────────────────────────────────────

@@ -24,12 +24,13 @@ export class Operations {
   /**
    * Runs one operation.
    * @param operation how messages name it
+   * @param from where it was started, if that is known already
    */
-  async run<T>(operation: string, work: () => Promise<T>): Promise<T> {
+  async run<T>(operation: string, work: () => Promise<T>, from?: Place): Promise<T> {
     const frame = frameIn(this.#transaction);
     const scope = frame?.completing === true ? null : (frame?.scope ?? null);
     // What completes a scope is never said to have been left behind.
-    const place = scope === null ? new Place(operation, false) : new Place(operation);
+    const place = from ?? (scope === null ? new Place(operation, false) : new Place(operation));
     if (scope !== null) scope.enter(place);
     try {
       this.#refuseAfterEnd(place);

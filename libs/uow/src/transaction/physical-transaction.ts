@@ -221,16 +221,19 @@ export class PhysicalTransaction implements ConnectionHolder {
       operation?: string;
       /** True for statements that lock or write: the transaction's id is read behind them, for the outcome of COMMIT. */
       readTransactionId?: boolean;
+      /** Where the operation was started, if that is known already: to find it out has its price. */
+      place?: Place | undefined;
     } = {},
   ): Promise<StatementResult[]> {
-    return this.#operations.run(options.operation ?? 'a statement', async () => {
+    const send = async (): Promise<StatementResult[]> => {
       this.assertNotFailed();
       try {
         return await this.#wire.send(statements, { readId: options.readTransactionId === true && !this.readOnly });
       } catch (error) {
         throw this.#translated(error, statements);
       }
-    });
+    };
+    return this.#operations.run(options.operation ?? 'a statement', send, options.place);
   }
 
   /**

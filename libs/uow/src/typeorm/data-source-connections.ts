@@ -31,6 +31,7 @@ const DEFAULT_POOL_SIZE = 10;
 
 export class DataSourceConnections implements ConnectionProvider {
   readonly #dataSource: DataSource;
+  #version: { readonly text: string | undefined; readonly number: number } = { text: undefined, number: 0 };
   readonly #logged = new WeakSet<readonly unknown[]>();
   // A socket keeps the async context in which it was opened; it must not be a request's.
   readonly #outside = AsyncLocalStorage.snapshot();
@@ -121,14 +122,20 @@ export class DataSourceConnections implements ConnectionProvider {
   }
 
   serverVersion(): number {
-    const [major, minor] = (this.#driver.version ?? '').split('.').map(Number);
-    if (major === undefined || !Number.isInteger(major)) return 0;
-    return major * 10_000 + (minor !== undefined && Number.isInteger(minor) ? minor : 0);
+    const { version } = this.#driver;
+    if (version !== this.#version.text) this.#version = { text: version, number: versionNumber(version) };
+    return this.#version.number;
   }
 
   prepareValue(value: unknown): unknown {
     return this.pg.utils === undefined ? value : this.pg.utils.prepareValue(value);
   }
+}
+
+function versionNumber(text: string | undefined): number {
+  const [major, minor] = (text ?? '').split('.').map(Number);
+  if (major === undefined || !Number.isInteger(major)) return 0;
+  return major * 10_000 + (minor !== undefined && Number.isInteger(minor) ? minor : 0);
 }
 
 function parametersOf(statement: Statement): unknown[] {

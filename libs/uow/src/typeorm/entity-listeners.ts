@@ -3,6 +3,16 @@ import type { EntityListeners, ListenedEvent, ListenedMoment } from '../database
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { transactionRunner } from './transaction-runner.js';
 
+const MOMENTS: readonly ListenedMoment[] = [
+  'beforeInsert',
+  'afterInsert',
+  'beforeUpdate',
+  'afterUpdate',
+  'beforeRemove',
+  'afterRemove',
+  'afterLoad',
+];
+
 /**
  * TypeORM's entity listeners (`@BeforeInsert()`, …) and subscribers, for one entity, called by sessions as a
  * repository's `save` would call them. Subscribers may come and go while the application runs, so they are looked
@@ -11,14 +21,18 @@ import { transactionRunner } from './transaction-runner.js';
 export class CompiledListeners implements EntityListeners {
   readonly #dataSource: DataSource;
   readonly #metadata: EntityMetadata;
+  /** Moments for which the entity has listeners of its own. */
+  readonly #listened: ReadonlySet<ListenedMoment>;
 
   constructor(dataSource: DataSource, metadata: EntityMetadata) {
     this.#dataSource = dataSource;
     this.#metadata = metadata;
+    this.#listened = new Set(MOMENTS.filter((moment) => metadata[`${moment}Listeners`].length > 0));
   }
 
   has(moment: ListenedMoment): boolean {
-    return this.#metadata[`${moment}Listeners`].length > 0 || this.#subscribers(moment).length > 0;
+    if (this.#listened.has(moment)) return true;
+    return this.#dataSource.subscribers.length > 0 && this.#subscribers(moment).length > 0;
   }
 
   async run(moment: ListenedMoment, entity: object, event: ListenedEvent): Promise<void> {
