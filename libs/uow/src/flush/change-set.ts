@@ -1,4 +1,4 @@
-import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js';
+import type { ColumnMapping, EntityMapping, Snapshot } from '../database/entity-mapping.js';
 
 /**
  * What one flush has to do to one row. Values are parameters already, taken in the synchronous step that
@@ -11,10 +11,13 @@ export type Change = InsertChange | UpdateChange | DeleteChange | DetachChange;
 export class InsertChange {
   readonly kind = 'insert';
   /** What the database answered, by column index, once the row is there. */
-  readonly returned: unknown[] = [];
+  returned: unknown[] | null = null;
   isDone = false;
   /** Foreign keys that an update sets after the insert, by column index, because they are part of a circle. */
-  readonly later: unknown[] = [];
+  later: unknown[] | null = null;
+  /** Its place among the rows of its statement, from 1, by which other rows of the statement refer to it. */
+  ordinal = 0;
+  #keys: KeyOfInsert[] | null = null;
 
   constructor(
     readonly mapping: EntityMapping,
@@ -25,16 +28,32 @@ export class InsertChange {
   /** The stored value of a column; undefined while only the database will know it. */
   stored(column: ColumnMapping): unknown {
     const value = this.values[column.index];
-    return value === undefined ? this.returned[column.index] : value instanceof KeyOfInsert ? value.value() : value;
+    return value === undefined ? this.answered(column) : value instanceof KeyOfInsert ? value.value() : value;
+  }
+
+  /** What the database answered for a column; undefined where it was not asked, or has not answered yet. */
+  answered(column: ColumnMapping): unknown {
+    return this.returned?.[column.index];
+  }
+
+  answer(column: ColumnMapping, value: unknown): void {
+    (this.returned ??= new Array<unknown>(this.mapping.columns.length))[column.index] = value;
+  }
+
+  /** Its key as the foreign key of other rows, for as long as only the database will know it. */
+  keyOf(column: ColumnMapping): KeyOfInsert {
+    const known = this.#keys?.find((key) => key.column === column);
+    if (known !== undefined) return known;
+    const key = new KeyOfInsert(this, column);
+    (this.#keys ??= []).push(key);
+    return key;
   }
 }
 
 /** New values for a row that exists. */
 export class UpdateChange {
   readonly kind = 'update';
-  /** The stored value of a column before the change; null where the row was not read. */
-  stored: ((column: ColumnMapping) => unknown) | null = null;
-  readonly returned: unknown[] = [];
+  returned: unknown[] | null = null;
   isDone = false;
 
   constructor(
@@ -46,14 +65,23 @@ export class UpdateChange {
     readonly columns: readonly ColumnMapping[],
     readonly values: unknown[],
     public guard: RowGuard,
+    /** The row as it was read; null where it was not. */
+    readonly before: Snapshot | null = null,
   ) {}
+
+  /** What the database answered for a column; undefined where it was not asked. */
+  answered(column: ColumnMapping): unknown {
+    return this.returned?.[column.index];
+  }
+
+  answer(column: ColumnMapping, value: unknown): void {
+    (this.returned ??= new Array<unknown>(this.mapping.columns.length))[column.index] = value;
+  }
 }
 
 /** A row to delete. */
 export class DeleteChange {
   readonly kind = 'delete';
-  /** The stored value of a column; null where the row was not read. */
-  stored: ((column: ColumnMapping) => unknown) | null = null;
   isDone = false;
   /** Rows of the same flush that are deleted too, and that this row refers to. */
   readonly references: RowReference[] = [];
@@ -63,6 +91,8 @@ export class DeleteChange {
     readonly subject: object | null,
     readonly key: readonly unknown[],
     readonly guard: RowGuard,
+    /** The row as it was read; null where it was not. */
+    readonly before: Snapshot | null = null,
   ) {}
 }
 

@@ -1,4 +1,4 @@
-import type { ColumnMapping } from '../database/entity-mapping.js';
+import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js';
 import { CircularDependencyError } from '../errors/flush-errors.js';
 import { KeyOfInsert, SqlExpression, UpdateChange, resolved } from './change-set.js';
 import type { Change, DeleteChange, DetachChange, InsertChange } from './change-set.js';
@@ -101,11 +101,15 @@ interface Stage {
 /** One stage for each table, one for each circle of tables. */
 function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)[], order: TableOrder): Stage[] {
   const stages = new Map<string, Stage>();
+  let last: EntityMapping | null = null;
+  let stage: Stage | undefined;
   for (const change of changes) {
-    const circle = order.circle(change.mapping);
-    const name = circle === -1 ? change.mapping.table : `circle ${circle}`;
-    let stage = stages.get(name);
+    if (change.mapping !== last) {
+      last = change.mapping;
+      stage = stages.get(stageName(last, order));
+    }
     if (stage === undefined) {
+      const circle = order.circle(change.mapping);
       stage = {
         table: change.mapping.table,
         rank: order.rank(change.mapping),
@@ -114,13 +118,18 @@ function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)
         updates: [],
         detachments: [],
       };
-      stages.set(name, stage);
+      stages.set(stageName(change.mapping, order), stage);
     }
     if (change.kind === 'insert') stage.inserts.push(change);
     else if (change.kind === 'update') stage.updates.push(change);
     else stage.detachments.push(change);
   }
   return [...stages.values()].sort((a, b) => a.rank - b.rank);
+}
+
+function stageName(mapping: EntityMapping, order: TableOrder): string {
+  const circle = order.circle(mapping);
+  return circle === -1 ? mapping.table : `circle ${circle}`;
 }
 
 /** Behind the updates: a row that went elsewhere is not to be cut off. */
@@ -224,7 +233,7 @@ function breakOne(members: ReadonlySet<InsertChange>): UpdateChange | null {
       const value = member.values[column.index];
       if (!(value instanceof KeyOfInsert) || !members.has(value.insert) || !column.nullable || column.isKey) continue;
       member.values[column.index] = null;
-      member.later[column.index] = value;
+      (member.later ??= [])[column.index] = value;
       const key = member.mapping.keyColumns.map((keyColumn) => {
         const part = member.values[keyColumn.index];
         return part === undefined ? new KeyOfInsert(member, keyColumn) : part;
@@ -242,7 +251,7 @@ function breakOne(members: ReadonlySet<InsertChange>): UpdateChange | null {
 
 /** Rows of one shape share a statement; within it the order of `add` stays. */
 function pushInserts(inserts: readonly InsertChange[], reason: string, steps: FlushStep[]): void {
-  for (const changes of groupBy(inserts, insertShape).values()) {
+  for (const changes of groupBy(inserts, insertShape, sameInsertShape).values()) {
     const step: InsertStep = { kind: 'insert', mapping: changes[0]!.mapping, changes, reason };
     steps.push(step);
   }
@@ -256,16 +265,31 @@ function insertShape(insert: InsertChange): string {
   return shape;
 }
 
+function sameInsertShape(a: InsertChange, b: InsertChange): boolean {
+  if (a.mapping !== b.mapping) return false;
+  for (let at = 0; at < a.values.length; at++) {
+    const left = a.values[at];
+    const right = b.values[at];
+    if ((left === undefined) !== (right === undefined)) return false;
+    if (left instanceof SqlExpression || right instanceof SqlExpression) return false;
+  }
+  return true;
+}
+
 function planUpdates(
   updates: readonly UpdateChange[],
   deletes: readonly DeleteChange[],
   order: TableOrder,
   steps: FlushStep[],
 ): void {
-  const tables = groupBy(updates, (update) => update.mapping.table);
+  const tables = groupBy(
+    updates,
+    (update) => update.mapping.table,
+    (a, b) => a.mapping === b.mapping,
+  );
   const ordered = [...tables.values()].sort((a, b) => order.rank(a[0]!.mapping) - order.rank(b[0]!.mapping));
   for (const rows of ordered) {
-    const shapes = [...groupBy(rows, updateShape).values()];
+    const shapes = [...groupBy(rows, updateShape, sameUpdateShape).values()];
     const toDelete = deletes.filter((change) => change.mapping.table === rows[0]!.mapping.table);
     const unlocked = [...rows, ...toDelete].filter((change) => !change.guard.isLocked);
     const needsLockStep = unlocked.length > 1 && (shapes.length > 1 || toDelete.length > 0);
@@ -307,16 +331,32 @@ function updateShape(update: UpdateChange): string {
   ].join('/');
 }
 
+function sameUpdateShape(a: UpdateChange, b: UpdateChange): boolean {
+  return (
+    a.mapping === b.mapping &&
+    sameMembers(a.columns, b.columns) &&
+    sameMembers(a.guard.columns, b.guard.columns) &&
+    (a.guard.version === undefined) === (b.guard.version === undefined) &&
+    a.guard.mustExist === b.guard.mustExist &&
+    !a.values.some((value) => value instanceof SqlExpression) &&
+    !b.values.some((value) => value instanceof SqlExpression)
+  );
+}
+
+function sameMembers(a: readonly unknown[], b: readonly unknown[]): boolean {
+  if (a === b) return true;
+  if (a.length !== b.length) return false;
+  for (let at = 0; at < a.length; at++) if (a[at] !== b[at]) return false;
+  return true;
+}
+
 function planDeletes(
   deletes: readonly DeleteChange[],
   updates: readonly UpdateChange[],
   order: TableOrder,
   steps: FlushStep[],
 ): void {
-  const stages = groupBy(deletes, ({ mapping }) => {
-    const circle = order.circle(mapping);
-    return circle === -1 ? mapping.table : `circle ${circle}`;
-  });
+  const stages = groupBy(deletes, ({ mapping }) => stageName(mapping, order));
   const ordered = [...stages.values()].sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
   for (const stage of ordered) {
     const tables = new Set(stage.map(({ mapping }) => mapping.table));
@@ -415,13 +455,26 @@ function deleteShape({ mapping, guard }: DeleteChange): string {
   ].join('/');
 }
 
-function groupBy<T>(items: readonly T[], key: (item: T) => string): Map<string, T[]> {
+/**
+ * @param alike true where two items surely have one key: items of one group mostly follow each other, and to make a
+ * key for each of them would cost more than to look
+ */
+function groupBy<T>(
+  items: readonly T[],
+  key: (item: T) => string,
+  alike: (a: T, b: T) => boolean = () => false,
+): Map<string, T[]> {
   const groups = new Map<string, T[]>();
+  let last: T[] = [];
   for (const item of items) {
+    if (last.length > 0 && alike(last[0]!, item)) {
+      last.push(item);
+      continue;
+    }
     const name = key(item);
     const group = groups.get(name);
-    if (group === undefined) groups.set(name, [item]);
-    else group.push(item);
+    if (group === undefined) groups.set(name, (last = [item]));
+    else (last = group).push(item);
   }
   return groups;
 }

@@ -29,7 +29,9 @@ export function uniqueRounds(
   const mapping = (inserts[0] ?? updates[0])?.mapping;
   if (mapping === undefined) return null;
   const keys = mapping.uniqueKeys.filter((key) => !key.isDeferrable);
-  if (keys.length === 0) return null;
+  const touches = ({ columns }: UpdateChange): boolean =>
+    keys.some((key) => key.columns.some((column) => columns.includes(column)));
+  if (keys.length === 0 || (deletes.length === 0 && !updates.some(touches))) return null;
   const nodes: Change[] = [...updates, ...deletes, ...inserts];
   const needs: { to: number; key: UniqueKey }[][] = nodes.map(() => []);
   for (const key of keys) {
@@ -68,21 +70,21 @@ export function uniqueRounds(
 
 /** The value that a row has now and will not have afterwards. */
 function valueGivenUp(node: Change, key: UniqueKey): string | null {
-  if (node.kind === 'delete') return node.stored === null ? null : nameOf(key.columns, node.stored);
-  if (node.kind !== 'update' || node.stored === null) return null;
-  if (!key.columns.some((column) => node.columns.includes(column))) return null;
-  return nameOf(key.columns, node.stored);
+  if ((node.kind !== 'delete' && node.kind !== 'update') || node.before === null) return null;
+  if (node.kind === 'update' && !key.columns.some((column) => node.columns.includes(column))) return null;
+  const { before } = node;
+  return nameOf(key.columns, (column) => column.storedParameter(before));
 }
 
 /** The value that a row will have and has not now. */
 function valueTaken(node: Change, key: UniqueKey): string | null {
   if (node.kind === 'insert') return nameOf(key.columns, (column) => resolved(node.values[column.index]));
-  if (node.kind !== 'update' || node.stored === null) return null;
+  if (node.kind !== 'update' || node.before === null) return null;
   if (!key.columns.some((column) => node.columns.includes(column))) return null;
-  const { stored } = node;
+  const { before } = node;
   return nameOf(key.columns, (column) => {
     const at = node.columns.indexOf(column);
-    return at === -1 ? stored(column) : resolved(node.values[at]);
+    return at === -1 ? column.storedParameter(before) : resolved(node.values[at]);
   });
 }
 

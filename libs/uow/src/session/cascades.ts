@@ -1,21 +1,22 @@
 import type { EntityMapping, RelationMapping } from '../database/entity-mapping.js';
 import type { InstanceState } from './instance-state.js';
 
-/** The objects that an object's relations hold. What is not loaded is not there. */
-export function* relatedObjects(
+/** Visits the objects that an object's relations hold. What is not loaded is not there. */
+export function forEachRelated(
   mapping: EntityMapping,
   entity: object,
-): Generator<{ readonly relation: RelationMapping; readonly related: object }> {
+  visit: (related: object, relation: RelationMapping) => void,
+): void {
   for (const relation of mapping.relations) {
     if (!relation.persistence) continue;
     const value = relation.get(entity);
     if (typeof value !== 'object' || value === null) continue;
     if (Array.isArray(value)) {
       for (const related of value as unknown[]) {
-        if (typeof related === 'object' && related !== null) yield { relation, related };
+        if (typeof related === 'object' && related !== null) visit(related, relation);
       }
     } else {
-      yield { relation, related: value };
+      visit(value, relation);
     }
   }
 }

@@ -1,4 +1,4 @@
-import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
+import type { ColumnMapping, EntityMapping, RelationMapping, Snapshot } from '../database/entity-mapping.js';
 import { FlushError, RelationConflictError } from '../errors/flush-errors.js';
 import { DeleteChange, InsertChange, KeyOfInsert, SqlExpression, UpdateChange } from '../flush/change-set.js';
 import type { Change, RowGuard } from '../flush/change-set.js';
@@ -34,6 +34,7 @@ export class ChangeCollector {
   readonly #takenOver = new Set<InstanceState>();
   readonly #pictures: RowPicture[] = [];
   readonly #changes: Change[] = [];
+  #lastColumns: readonly ColumnMapping[] = NO_COLUMNS;
   #relations: RelationChanges = { claims: new Map(), links: [], unseen: [] };
 
   constructor(unit: UnitOfWork, transaction: PhysicalTransaction | null) {
@@ -89,18 +90,18 @@ export class ChangeCollector {
         if (column.role === 'version') insert.values[column.index] = 1;
         continue;
       }
-      this.#take(column, value, picture, insert.values, column.index);
+      this.#take(column, value, picture, insert.values);
     }
     for (const relation of mapping.relations) {
       if (!relation.isOwningToOne) continue;
       const decision = this.#decide(picture.state, relation);
       if (decision === null) continue;
-      this.#noteSet(picture, relation, decision);
-      relation.joinColumns.forEach((column, at) => {
-        const value = decision.values[at];
-        insert.values[column.index] = value;
-        picture.frozen[column.index] = undefined;
-      });
+      picture.set(relation, decision.related);
+      for (let at = 0; at < relation.joinColumns.length; at++) {
+        const { index } = relation.joinColumns[at]!;
+        insert.values[index] = decision.values[at];
+        picture.frozen[index] = undefined;
+      }
     }
     picture.change = insert;
     picture.relations = pictureOfRelations(picture.state, null);
@@ -109,6 +110,7 @@ export class ChangeCollector {
 
   /** The deleted object whose key a new one has: its row is changed instead of deleted and inserted (a row switch). */
   #rowSwitch(state: InstanceState): InstanceState | null {
+    if (this.#unit.toDelete.size === 0) return null;
     const key = state.mapping.keyOf(state.entity);
     if (key === null) return null;
     const other = this.#unit.identity.get(state.mapping, key);
@@ -133,7 +135,7 @@ export class ChangeCollector {
         : new UpdateChange(
             mapping,
             picture,
-            mapping.keyColumns.map((column) => column.storedParameter(snapshot)),
+            keyOfRow(mapping, snapshot),
             columns,
             columns.map((column) => insert.values[column.index]),
             this.#guard(former, columns, mapping.confirmRows),
@@ -154,12 +156,13 @@ export class ChangeCollector {
     }
   }
 
-  #take(column: ColumnMapping, value: unknown, picture: RowPicture, values: unknown[], at: number): void {
+  #take(column: ColumnMapping, value: unknown, picture: RowPicture, values: unknown[]): void {
     if (typeof value === 'function') {
-      values[at] = new SqlExpression(String((value as () => unknown)()));
+      values[column.index] = new SqlExpression(String((value as () => unknown)()));
       return;
     }
-    values[at] = column.isPlain ? value : column.toParameter(value);
+    // A transformer may give undefined, which is stored as NULL.
+    values[column.index] = column.isPlain ? value : (column.toParameter(value) ?? null);
     picture.frozen[column.index] = column.freeze(value);
   }
 
@@ -169,37 +172,35 @@ export class ChangeCollector {
     const { entity, mapping } = state;
     const snapshot = state.snapshot!;
     let picture: RowPicture | null = null;
-    let changed: Map<ColumnMapping, unknown> | null = null;
+    // By column index; undefined where the row stays as it is.
+    let values: unknown[] | null = null;
     if (mapping.isChanged(entity, snapshot)) {
       picture = new RowPicture(state);
-      changed = new Map();
-      const values: unknown[] = [];
+      values = new Array<unknown>(mapping.columns.length);
       for (const column of mapping.columns) {
         if (!column.isProperty || !column.updatable || column.role === 'discriminator') continue;
         const value = column.get(entity);
         if (value === undefined) continue;
         const frozen = snapshot[column.index];
         if (value === frozen || (frozen !== undefined && column.same(value, frozen))) continue;
-        this.#take(column, value, picture, values, 0);
-        changed.set(column, values[0]);
+        this.#take(column, value, picture, values);
       }
     }
     const claimed = this.#relations.claims.get(entity);
     const relations = mapping.relations.length === 0 ? null : pictureOfRelations(state, state.relations);
-    if (claimed !== undefined || relations !== null || changed !== null) {
+    if (claimed !== undefined || relations !== null || values !== null) {
       for (const relation of mapping.relations) {
         if (!relation.isOwningToOne) continue;
         const decision = this.#decide(state, relation);
         if (decision === null) continue;
         picture ??= new RowPicture(state);
-        changed ??= new Map();
-        this.#noteSet(picture, relation, decision);
+        values ??= new Array<unknown>(mapping.columns.length);
+        picture.set(relation, decision.related);
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
           const value = decision.values[at];
           picture.frozen[column.index] = undefined;
-          if (sameStored(column, value, snapshot)) changed.delete(column);
-          else changed.set(column, value);
+          values[column.index] = sameStored(column, value, snapshot) ? undefined : value;
         }
       }
     }
@@ -209,31 +210,39 @@ export class ChangeCollector {
     }
     picture.relations = relations;
     this.#pictures.push(picture);
-    if (changed === null || changed.size === 0) return;
-    const columns = [...changed.keys()].sort((a, b) => a.index - b.index);
+    const columns = values === null ? NO_COLUMNS : this.#columnsOf(mapping, values);
+    if (columns.length === 0) return;
     picture.change = new UpdateChange(
       mapping,
       picture,
-      mapping.keyColumns.map((column) => column.storedParameter(snapshot)),
+      keyOfRow(mapping, snapshot),
       columns,
-      columns.map((column) => changed.get(column)),
+      columns.map((column) => values![column.index]),
       this.#guard(state, columns, mapping.confirmRows),
+      snapshot,
     );
-    picture.change.stored = (column) => column.storedParameter(snapshot);
     this.#changes.push(picture.change);
+  }
+
+  /** The columns that have a value; the same list for rows that change the same columns one after the other. */
+  #columnsOf({ columns }: EntityMapping, values: readonly unknown[]): readonly ColumnMapping[] {
+    const found = columns.filter(({ index }) => values[index] !== undefined);
+    const last = this.#lastColumns;
+    if (found.length !== last.length || found.some((column, at) => column !== last[at])) this.#lastColumns = found;
+    return this.#lastColumns;
   }
 
   #delete(state: InstanceState): void {
     const { mapping } = state;
     const picture = new RowPicture(state);
+    const snapshot = state.snapshot!;
     const change = new DeleteChange(
       mapping,
       picture,
-      mapping.keyColumns.map((column) => column.storedParameter(state.snapshot!)),
-      this.#guard(state, [], mapping.version !== null && mapping.confirmRows),
+      keyOfRow(mapping, snapshot),
+      this.#guard(state, NO_COLUMNS, mapping.version !== null && mapping.confirmRows),
+      snapshot,
     );
-    const snapshot = state.snapshot!;
-    change.stored = (column) => column.storedParameter(snapshot);
     picture.change = change;
     this.#deletes.set(state, change);
     this.#pictures.push(picture);
@@ -250,12 +259,13 @@ export class ChangeCollector {
     const version = expected ?? undefined;
     const isSafe =
       state.trustedIn === this.#transaction || (this.#seesOneSnapshot && state.seenIn === this.#transaction);
-    const checked =
-      version !== undefined || isSafe || !mapping.staleCheck
-        ? []
-        : columns.filter((column) => snapshot[column.index] !== undefined);
+    if (version !== undefined) {
+      return { version, columns: NO_COLUMNS, values: NO_VALUES, isLocked, mustExist };
+    }
+    if (isSafe || !mapping.staleCheck) return { columns: NO_COLUMNS, values: NO_VALUES, isLocked, mustExist };
+    const isWhole = columns.every((column) => snapshot[column.index] !== undefined);
+    const checked = isWhole ? columns : columns.filter((column) => snapshot[column.index] !== undefined);
     return {
-      ...(version === undefined ? {} : { version }),
       columns: checked,
       values: checked.map((column) => column.storedParameter(snapshot)),
       isLocked,
@@ -278,7 +288,7 @@ export class ChangeCollector {
     if (own !== null && seen === undefined && isSameKey(relation, own.values, state.snapshot)) own = null;
 
     let claim: Claim | null = null;
-    for (const one of this.#relations.claims.get(entity) ?? []) {
+    for (const one of this.#relations.claims.get(entity) ?? NO_CLAIMS) {
       if (one.relation !== relation) continue;
       if (one.parent === null) claim ??= one;
       else if (claim?.parent != null && claim.parent !== one.parent) {
@@ -334,7 +344,7 @@ export class ChangeCollector {
       const insert = this.#inserts.get(state);
       if (insert !== undefined) {
         const own = column.isProperty ? column.get(related) : undefined;
-        return own === undefined || own === null ? new KeyOfInsert(insert, column) : column.toParameter(own);
+        return own === undefined || own === null ? insert.keyOf(column) : column.toParameter(own);
       }
       if (state.snapshot !== null) {
         const current = column.isKey || !column.isProperty ? undefined : column.get(related);
@@ -343,10 +353,6 @@ export class ChangeCollector {
     }
     const value = column.get(related);
     return value === undefined || value === null ? value : column.toParameter(value);
-  }
-
-  #noteSet(picture: RowPicture, relation: RelationMapping, decision: Decision): void {
-    picture.sets.push({ relation, related: decision.related });
   }
 
   // ── join tables ───────────────────────────────────────────────────────────────────────────────────────
@@ -376,6 +382,14 @@ export class ChangeCollector {
       );
     }
   }
+}
+
+const NO_CLAIMS: readonly Claim[] = [];
+const NO_COLUMNS: readonly ColumnMapping[] = [];
+const NO_VALUES: readonly unknown[] = [];
+
+function keyOfRow({ keyColumns }: EntityMapping, snapshot: Snapshot): unknown[] {
+  return keyColumns.map((column) => column.storedParameter(snapshot));
 }
 
 /** What becomes of a to-one relation. */

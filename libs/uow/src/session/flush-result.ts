@@ -2,10 +2,10 @@ import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.
 import { KeyOfInsert, SqlExpression, resolved } from '../flush/change-set.js';
 import type { InsertChange, UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { Mirrors } from './mirrors.js';
 import { referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import { followDatabase } from './departures.js';
 import type { InstanceState } from './instance-state.js';
-import { ownRelation } from './own-relation.js';
 import type { RowPicture } from './row-picture.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -19,7 +19,7 @@ export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], tr
     if (change?.kind === 'delete') unit.rowDeleted(state);
     if (takesOver !== null) unit.rowDeleted(takesOver);
   }
-  const mirrors: (() => void)[] = [];
+  const mirrors = new Mirrors(unit);
   for (const picture of pictures) {
     const { change } = picture;
     if (change?.kind === 'insert') applyInsert(unit, picture, change, transaction);
@@ -28,7 +28,7 @@ export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], tr
     if (change?.kind !== 'delete') applyRelations(unit, picture, mirrors);
   }
   // When every side is as its own object says: otherwise what is put there would be taken for its change.
-  for (const mirror of mirrors) mirror();
+  mirrors.apply();
   const deleted = pictures.flatMap(({ change, state }) => (change?.kind === 'delete' ? [state] : []));
   if (deleted.length > 0) followDatabase(unit, deleted);
 }
@@ -45,7 +45,7 @@ function applyInsert(
   state.written ??= [];
   const snapshot = new Array<unknown>(mapping.slots).fill(undefined);
   for (const column of mapping.columns) {
-    applyColumn(column, change.later[column.index] ?? change.values[column.index], change, picture, snapshot);
+    applyColumn(column, change.later?.[column.index] ?? change.values[column.index], change, picture, snapshot);
   }
   state.snapshot = snapshot;
   state.key = mapping.keyOfSnapshot(snapshot);
@@ -99,11 +99,9 @@ function applyUpdate(
   for (const column of [mapping.version, mapping.updateDate]) {
     if (column !== null && !change.columns.includes(column)) applyColumn(column, undefined, change, picture, snapshot);
   }
-  const hadKey = state.key;
-  const key = mapping.keyOfSnapshot(snapshot);
-  if (key !== hadKey) {
+  if (change.columns.some((column) => column.isKey)) {
     unit.identity.delete(state);
-    state.key = key;
+    state.key = mapping.keyOfSnapshot(snapshot);
     unit.identity.set(state);
   }
   state.snapshot = snapshot;
@@ -129,7 +127,7 @@ function applyColumn(
     return;
   }
   const isAnswered = sent === undefined || sent instanceof SqlExpression;
-  const raw = isAnswered ? change.returned[column.index] : resolved(sent);
+  const raw = isAnswered ? change.answered(column) : resolved(sent);
   if (raw === undefined) return;
   const value = isAnswered || sent instanceof KeyOfInsert ? column.fromRow(raw) : fromParameter(column, raw);
   snapshot[column.index] = isAnswered ? column.freezeRead(value, raw) : column.freeze(value);
@@ -143,14 +141,7 @@ function applyColumn(
 function writeProperty(column: ColumnMapping, { entity, written }: InstanceState, value: unknown): void {
   const before = column.get(entity);
   column.set(entity, value);
-  written?.push({
-    before,
-    written: value,
-    get: () => column.get(entity),
-    set: (old) => {
-      column.set(entity, old);
-    },
-  });
+  written?.push({ property: column, before, written: value });
 }
 
 /** The property value of a foreign key that was sent as the parameter of the key that it refers to. */
@@ -161,13 +152,13 @@ function fromParameter(column: ColumnMapping, parameter: unknown): unknown {
 // ── relations ─────────────────────────────────────────────────────────────────────────────────────────────
 
 /** @param mirrors takes what is to be done to the other sides, once all objects have been through this */
-function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: (() => void)[]): void {
+function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: Mirrors): void {
   const { state } = picture;
-  if (picture.relations === null && picture.sets.length === 0) return;
+  if (picture.relations === null && picture.sets === null) return;
   unit.memory.touch(state);
   const before = state.relations;
   state.relations = picture.relations ?? (before === null ? [] : [...before]);
-  for (const { relation, related } of picture.sets) {
+  for (const { relation, related } of picture.sets ?? []) {
     const last = before?.[relation.index];
     const former = last?.isToMany === false ? last.related : null;
     const value = relation.get(state.entity);
@@ -178,11 +169,8 @@ function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: (() => v
     }
     state.relations[relation.index] = { isToMany: false, related: related ?? null };
     if (relation.inverse === null) continue;
-    const { inverse } = relation;
-    mirrors.push(() => {
-      if (former !== null && former !== related) leave(unit, former, inverse, state.entity);
-      if (related != null) join(unit, related, inverse, state.entity);
-    });
+    if (former !== null && former !== related) mirrors.add('leave', former, relation.inverse, state.entity);
+    if (related != null) mirrors.add('join', related, relation.inverse, state.entity);
   }
   for (const relation of state.mapping.relations) mirrorLinks(unit, state, relation, before, mirrors);
 }
@@ -193,7 +181,7 @@ function mirrorLinks(
   state: InstanceState,
   relation: RelationMapping,
   before: InstanceState['relations'],
-  mirrors: (() => void)[],
+  mirrors: Mirrors,
 ): void {
   const { inverse } = relation;
   const now = state.relations?.[relation.index];
@@ -201,10 +189,8 @@ function mirrorLinks(
   if (relation.kind !== 'many-to-many' || inverse === null || now === last || now?.isToMany !== true) return;
   const had = new Set(last?.isToMany === true ? last.items : []);
   const has = new Set(now.items);
-  mirrors.push(() => {
-    for (const item of has) if (!had.has(item)) join(unit, item, inverse, state.entity);
-    for (const item of had) if (!has.has(item)) leave(unit, item, inverse, state.entity);
-  });
+  for (const item of has) if (!had.has(item)) mirrors.add('join', item, inverse, state.entity);
+  for (const item of had) if (!has.has(item)) mirrors.add('leave', item, inverse, state.entity);
 }
 
 /** Sets a relation on behalf of a flush or a load; of a new object it is remembered, for a rollback to take it back. */
@@ -212,64 +198,14 @@ export function setRelation(state: InstanceState, relation: RelationMapping, rel
   const { entity } = state;
   const before = relation.get(entity);
   relation.set(entity, related);
-  state.written?.push({
-    before,
-    written: related,
-    get: () => relation.get(entity),
-    set: (old) => {
-      relation.set(entity, old);
-    },
-  });
-}
-
-/** Takes a child out of a loaded collection of its former parent. */
-function leave(unit: UnitOfWork, parent: object, side: RelationMapping, child: object): void {
-  const state = unit.own(parent);
-  if (state === undefined || state.relations === null) return;
-  const relation = ownRelation(state.mapping, side);
-  const seen = state.relations[relation.index];
-  if (seen === undefined) return;
-  if (!seen.isToMany) {
-    if (relation.get(parent) === child) relation.set(parent, null);
-    if (seen.related !== child) return;
-    unit.memory.touch(state);
-    state.relations[relation.index] = { isToMany: false, related: null };
-    return;
-  }
-  const array = relation.get(parent);
-  if (!Array.isArray(array) || !seen.items.includes(child)) return;
-  unit.memory.touch(state);
-  const at = array.indexOf(child);
-  if (at !== -1) array.splice(at, 1);
-  state.relations[relation.index] = { ...seen, items: seen.items.filter((item) => item !== child) };
-}
-
-/** Puts a child into a loaded collection of its new parent. */
-function join(unit: UnitOfWork, parent: object, side: RelationMapping, child: object): void {
-  const state = unit.own(parent);
-  if (state === undefined || state.relations === null) return;
-  const relation = ownRelation(state.mapping, side);
-  const seen = state.relations[relation.index];
-  if (seen === undefined) return;
-  if (!seen.isToMany) {
-    if (seen.related === child) return;
-    unit.memory.touch(state);
-    relation.set(parent, child);
-    state.relations[relation.index] = { isToMany: false, related: child };
-    return;
-  }
-  const array = relation.get(parent);
-  if (!Array.isArray(array) || seen.items.includes(child)) return;
-  unit.memory.touch(state);
-  if (!array.includes(child)) array.push(child);
-  state.relations[relation.index] = { ...seen, items: [...seen.items, child] };
+  state.written?.push({ property: relation, before, written: related });
 }
 
 /** A foreign key that was changed by its own property: the relation shows the object that it refers to now, if it is loaded. */
 function followForeignKeys(unit: UnitOfWork, picture: RowPicture, change: UpdateChange): void {
   const { state } = picture;
   for (const relation of state.mapping.relations) {
-    if (!relation.isOwningToOne || picture.sets.some((set) => set.relation === relation)) continue;
+    if (!relation.isOwningToOne || picture.sets?.some((set) => set.relation === relation) === true) continue;
     if (!relation.joinColumns.some((column) => column.isProperty && change.columns.includes(column))) continue;
     const seen = state.relations?.[relation.index];
     if (seen === undefined || seen.isToMany || relation.get(state.entity) !== seen.related) continue;

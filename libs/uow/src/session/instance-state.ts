@@ -70,10 +70,9 @@ interface RelationKnowledge {
 }
 
 export interface WrittenProperty {
+  readonly property: ColumnMapping | RelationMapping;
   readonly before: unknown;
   readonly written: unknown;
-  get(): unknown;
-  set(value: unknown): void;
 }
 
 class ReturnedObject {

@@ -10,11 +10,13 @@ import type { UnitOfWork } from './unit-of-work.js';
  */
 export interface RelationChanges {
   /** For each child: what inverse sides say about its owning relations. */
-  readonly claims: Map<object, Claim[]>;
+  readonly claims: Claims;
   readonly links: readonly LinkChange[];
   /** Collections and inverse sides that were set although they were not loaded: what they replace is not known. */
   readonly unseen: readonly { readonly state: InstanceState; readonly relation: RelationMapping }[];
 }
+
+export type Claims = Map<object, readonly Claim[]>;
 
 /** An inverse side has gained an object, or lost it. */
 export interface Claim {
@@ -50,7 +52,7 @@ function inversesOf(mapping: EntityMapping): readonly RelationMapping[] {
 
 /** Compares every loaded collection and inverse side with what was last seen of it. */
 export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
-  const claims = new Map<object, Claim[]>();
+  const claims: Claims = new Map();
   const links = new Map<string, LinkChange>();
   const unseen: { state: InstanceState; relation: RelationMapping }[] = [];
   const numbers = new Map<object, number>();
@@ -70,9 +72,17 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       const before = seen === undefined ? [] : seen.isToMany ? seen.items : seen.related === null ? [] : [seen.related];
       const now = Array.isArray(value) ? (value as object[]) : value === null ? [] : [value];
       if (sameItems(before, now)) continue;
+      if (before.length === 0) {
+        gain(relation, state.entity, now);
+        continue;
+      }
       const had = new Set(before);
       const has = new Set(now);
-      for (const item of has) if (!had.has(item)) change(relation, state.entity, item, true);
+      gain(
+        relation,
+        state.entity,
+        [...has].filter((item) => !had.has(item)),
+      );
       for (const item of had) if (!has.has(item)) change(relation, state.entity, item, false);
     }
   };
@@ -87,13 +97,26 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       return;
     }
     if (relation.inverse === null) return;
-    const mapping = stateOf(item)?.mapping;
     addClaim(claims, item, {
-      relation: mapping === undefined ? relation.inverse : ownRelation(mapping, relation.inverse),
+      relation: claimed(relation, item)!,
       parent: isGain ? owner : null,
       formerParent: isGain ? null : owner,
       via: relation,
     });
+  };
+
+  const gain = (relation: RelationMapping, owner: object, items: readonly object[]): void => {
+    let shared: readonly [Claim] | null = null;
+    for (const item of items) {
+      // As a rule all of them are of one class, and one claim says it for all.
+      if (shared === null || claims.has(item) || shared[0].relation !== claimed(relation, item)) {
+        change(relation, owner, item, true);
+        const known = claims.get(item);
+        shared = known?.length === 1 ? (known as readonly [Claim]) : null;
+      } else {
+        claims.set(item, shared);
+      }
+    }
   };
 
   unit.identity.forEach(visit);
@@ -101,10 +124,15 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
   return { claims, links: [...links.values()], unseen };
 }
 
-export function addClaim(claims: Map<object, Claim[]>, child: object, claim: Claim): void {
+/** The owning relation of an item that an inverse side holds. */
+function claimed(relation: RelationMapping, item: object): RelationMapping | null {
+  const mapping = stateOf(item)?.mapping;
+  return mapping === undefined || relation.inverse === null ? relation.inverse : ownRelation(mapping, relation.inverse);
+}
+
+export function addClaim(claims: Claims, child: object, claim: Claim): void {
   const known = claims.get(child);
-  if (known === undefined) claims.set(child, [claim]);
-  else known.push(claim);
+  claims.set(child, known === undefined ? [claim] : [...known, claim]);
 }
 
 function sameItems(a: readonly object[], b: readonly object[]): boolean {

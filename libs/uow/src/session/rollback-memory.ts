@@ -23,6 +23,21 @@ export interface SavedState {
   readonly written: WrittenProperty[] | null;
 }
 
+/** How every object stands that no session has met. */
+const UNMET: SavedState = Object.freeze({
+  state: 'transient',
+  session: null,
+  key: null,
+  snapshot: null,
+  relations: null,
+  isMarkedDeleted: false,
+  wasDeleted: false,
+  seenIn: null,
+  lockedIn: null,
+  trustedIn: null,
+  written: null,
+});
+
 class Level {
   readonly saved = new Map<InstanceState, SavedState>();
 
@@ -41,6 +56,10 @@ export class RollbackMemory {
   touch(state: InstanceState): void {
     const { saved } = this.#levels[this.#levels.length - 1]!;
     if (saved.has(state)) return;
+    if (isUnmet(state)) {
+      saved.set(state, UNMET);
+      return;
+    }
     saved.set(state, {
       state: state.state,
       session: state.session,
@@ -90,8 +109,8 @@ export class RollbackMemory {
   }
 
   /** How each touched object stood when the unit of work began. */
-  *touched(): Generator<[InstanceState, SavedState]> {
-    yield* this.#levels[0]!.saved;
+  get touched(): ReadonlyMap<InstanceState, SavedState> {
+    return this.#levels[0]!.saved;
   }
 
   /** The unit of work ended well. */
@@ -104,4 +123,20 @@ export class RollbackMemory {
     if (at === -1) return undefined;
     return this.#levels.splice(at, 1)[0];
   }
+}
+
+function isUnmet(state: InstanceState): boolean {
+  return (
+    state.state === 'transient' &&
+    state.session === null &&
+    state.key === null &&
+    state.snapshot === null &&
+    state.relations === null &&
+    state.written === null &&
+    state.seenIn === null &&
+    state.lockedIn === null &&
+    state.trustedIn === null &&
+    !state.isMarkedDeleted &&
+    !state.wasDeleted
+  );
 }

@@ -221,7 +221,7 @@ export class RowIntake {
       } else take(column, given.isProperty ? column.thaw(column.freeze(value)) : value, parameter);
     });
     for (const column of [change.mapping.version, change.mapping.updateDate]) {
-      const returned = column === null ? undefined : change.returned[column.index];
+      const returned = column === null ? undefined : change.answered(column);
       if (column !== null && returned !== undefined)
         take(column, column.fromRow(returned), column.rawToParameter(returned));
     }

@@ -11,15 +11,27 @@ export class RowPicture {
   /** The object whose row this one takes over: deleted and added anew under one key in one flush. */
   takesOver: InstanceState | null = null;
   /** Frozen property values by column index; undefined where the value came from elsewhere. */
-  readonly frozen: unknown[] = [];
+  readonly frozen: unknown[];
   /** Relations by index, where they differ from the last snapshot. */
   relations: (RelationSnapshot | undefined)[] | null = null;
   /** To-one relations whose object a flush sets, because the other side or the foreign key decided. */
-  readonly sets: { readonly relation: RelationMapping; readonly related: object | null | undefined }[] = [];
+  sets: SetRelation[] | null = null;
 
-  constructor(readonly state: InstanceState) {}
+  constructor(readonly state: InstanceState) {
+    this.frozen = new Array<unknown>(state.mapping.columns.length);
+  }
+
+  /** Notes what a to-one relation becomes. */
+  set(relation: RelationMapping, related: object | null | undefined): void {
+    (this.sets ??= []).push({ relation, related });
+  }
 
   get before(): Snapshot | null {
     return this.state.snapshot;
   }
+}
+
+export interface SetRelation {
+  readonly relation: RelationMapping;
+  readonly related: object | null | undefined;
 }

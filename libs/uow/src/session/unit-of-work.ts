@@ -11,7 +11,7 @@ import {
   UnmappedEntityError,
   UnsupportedMappingError,
 } from '../errors/session-errors.js';
-import { relatedObjects, removedObjects } from './cascades.js';
+import { forEachRelated, removedObjects } from './cascades.js';
 import { IdentityMap } from './identity-map.js';
 import { stateFor, stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot, SessionIdentity } from './instance-state.js';
@@ -149,42 +149,50 @@ export class UnitOfWork {
 
   /** Adds an object and what is reachable from it; of an object that was detached, also what its collections lost. */
   #addReachable(entity: object, reachedBy: InstanceState['reachedBy']): void {
-    const queue: { readonly one: object; readonly by: InstanceState['reachedBy'] }[] = [{ one: entity, by: reachedBy }];
+    const queue: [object, InstanceState['reachedBy']][] = [[entity, reachedBy]];
     const seen = new Set<object>([entity]);
     const isTop = reachedBy === null;
     for (let at = 0; at < queue.length; at++) {
-      const { one, by } = queue[at]!;
-      const wasDetached = stateOf(one)?.state === 'detached';
+      const [one, by] = queue[at]!;
+      const before = stateOf(one);
+      const wasDetached = before?.state === 'detached';
       this.#addOne(one, at > 0 || !isTop, by);
       const state = stateOf(one);
       const mapping = state?.mapping ?? this.mappings.ofEntity(one);
       if (mapping === null) continue;
-      for (const { relation, related } of relatedObjects(mapping, one)) {
-        if (seen.has(related)) continue;
+      let through: InstanceState['reachedBy'] = null;
+      forEachRelated(mapping, one, (related, relation) => {
+        if (seen.has(related)) return;
         seen.add(related);
-        if (this.mappings.ofEntity(related) === null && stateOf(related) === undefined) continue;
-        queue.push({ one: related, by: state === undefined ? null : { owner: state, relation } });
-      }
+        if (stateOf(related) === undefined && this.mappings.ofEntity(related) === null) return;
+        if (state !== undefined && through?.relation !== relation) through = { owner: state, relation };
+        queue.push([related, through]);
+      });
       if (!wasDetached || state?.session !== this.owner) continue;
       for (const removed of removedObjects(state)) {
         if (seen.has(removed) || stateOf(removed)?.state !== 'detached') continue;
         seen.add(removed);
-        queue.push({ one: removed, by: null });
+        queue.push([removed, null]);
       }
     }
   }
 
   /** Adds what has become reachable from the session's objects since they were added or loaded. */
   cascade(): void {
+    let owner: InstanceState;
+    const take = (related: object, relation: RelationMapping): void => {
+      const known = stateOf(related);
+      if (known !== undefined) {
+        if (known.session !== null || known.wasDeleted) return;
+      } else if (this.mappings.ofEntity(related) === null) {
+        return;
+      }
+      this.#addReachable(related, { owner, relation });
+    };
     const visit = (state: InstanceState): void => {
       if (state.mapping.relations.length === 0 || state.isMarkedDeleted) return;
-      for (const { relation, related } of relatedObjects(state.mapping, state.entity)) {
-        const known = stateOf(related);
-        if (known?.session != null) continue;
-        if (known === undefined && this.mappings.ofEntity(related) === null) continue;
-        if (known?.wasDeleted === true) continue;
-        this.#addReachable(related, { owner: state, relation });
-      }
+      owner = state;
+      forEachRelated(state.mapping, state.entity, take);
     };
     this.identity.forEach(visit);
     // `add` goes on along the relations of what it adds.
@@ -441,7 +449,9 @@ export class UnitOfWork {
       state.session = null;
       this.move(state, 'detached', 'commit');
     }
-    for (const [state] of this.memory.touched()) state.written = null;
+    this.memory.touched.forEach((_, state) => {
+      state.written = null;
+    });
     this.memory.forget();
     this.hasWritten = false;
     if (expire) this.expireAll();
@@ -562,14 +572,13 @@ function restoreArray(seen: Extract<RelationSnapshot, { isToMany: true }>): void
   array.splice(0, array.length, ...items);
 }
 
-function undoWritten(state: InstanceState): void {
+function undoWritten({ entity, written }: InstanceState): void {
   // Newest first: a second flush wrote on top of what the first one had written.
-  for (const property of (state.written ?? []).toReversed()) {
-    const value = property.get();
+  for (const { property, before, written: left } of (written ?? []).toReversed()) {
+    const value = property.get(entity);
     const isUntouched =
-      value === property.written ||
-      (value instanceof Date && property.written instanceof Date && value.getTime() === property.written.getTime());
-    if (isUntouched) property.set(property.before);
+      value === left || (value instanceof Date && left instanceof Date && value.getTime() === left.getTime());
+    if (isUntouched) property.set(entity, before);
   }
 }
 

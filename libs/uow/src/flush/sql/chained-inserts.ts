@@ -37,14 +37,14 @@ interface Link {
  */
 export function chainFrom(steps: readonly FlushStep[], start: number): Link[] | null {
   const chain: Link[] = [];
-  const positions = new Map<InsertChange, [step: number, ordinal: number]>();
+  const positions = new Map<InsertChange, number>();
   let length = 0;
   for (let at = start; at < steps.length; at++) {
     const step = steps[at]!;
     if (step.kind !== 'insert') break;
     const link = linkOf(step, chain, positions);
     if (link === null) break;
-    step.changes.forEach((change, row) => positions.set(change, [chain.length, row + 1]));
+    for (const change of step.changes) positions.set(change, chain.length);
     chain.push(link);
     if (link.keys.length > 0) length = chain.length;
   }
@@ -52,11 +52,7 @@ export function chainFrom(steps: readonly FlushStep[], start: number): Link[] | 
 }
 
 /** Null where the step cannot be a link: it needs a key from elsewhere, or one that cannot be drawn beforehand. */
-function linkOf(
-  step: InsertStep,
-  chain: readonly Link[],
-  positions: ReadonlyMap<InsertChange, readonly [number, number]>,
-): Link | null {
+function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap<InsertChange, number>): Link | null {
   const { mapping, changes } = step;
   const first = changes[0]!;
   const keys: KeyColumn[] = [];
@@ -69,12 +65,12 @@ function linkOf(
       given.push(column);
       continue;
     }
-    const from = positions.get(value.insert)?.[0];
+    const from = positions.get(value.insert);
     if (from === undefined || !chain[from]!.drawn.includes(value.column)) return null;
     for (const change of changes) {
       const other = change.values[column.index];
       if (!(other instanceof KeyOfInsert) || other.column !== value.column) return null;
-      if (positions.get(other.insert)?.[0] !== from) return null;
+      if (positions.get(other.insert) !== from) return null;
     }
     keys.push({ column, from, key: value.column });
   }
@@ -95,8 +91,7 @@ function isKnown(value: unknown): boolean {
 export function chainedInserts(chain: readonly Link[]): BoundStatement {
   const steps = chain.map(({ step }) => step);
   if (steps.reduce((sum, { changes }) => sum + changes.length, 0) <= FEW_INSERTS) return fewInserts(steps);
-  const ordinals = new Map<InsertChange, number>();
-  for (const { step } of chain) step.changes.forEach((change, row) => ordinals.set(change, row + 1));
+  for (const { step } of chain) step.changes.forEach((change, row) => (change.ordinal = row + 1));
   const values: unknown[] = [];
   for (const { step, keys, given } of chain) {
     const { changes } = step;
@@ -110,7 +105,7 @@ export function chainedInserts(chain: readonly Link[]): BoundStatement {
       );
     }
     for (const { column } of keys) {
-      const rows = changes.map((change) => ordinals.get((change.values[column.index] as KeyOfInsert).insert));
+      const rows = changes.map((change) => (change.values[column.index] as KeyOfInsert).insert.ordinal);
       values.push(`{${rows.join()}}`);
     }
   }
@@ -206,9 +201,7 @@ function settle(chain: readonly Link[], result: StatementResult): void {
     for (const row of rows) {
       const change = changes[Number(row[0]) - 1];
       if (change === undefined) continue;
-      answered.forEach((column, offset) => {
-        change.returned[column.index] = row[at + offset];
-      });
+      for (let offset = 0; offset < answered.length; offset++) change.answer(answered[offset]!, row[at + offset]);
     }
     at += answered.length;
   }

@@ -58,12 +58,12 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
       const answer = (result.rows as unknown[][])[0] ?? [];
       let at = 0;
       for (const { change, read } of rows) {
-        if (answer[at] !== null) for (const column of read) change.returned[column.index] = answer[at++];
+        if (answer[at] !== null) for (const column of read) change.answer(column, answer[at++]);
         else at += read.length;
         change.isDone = true;
       }
       for (const { mapping, changes } of steps) {
-        const there = changes.filter((change) => change.returned[mapping.keyColumns[0]!.index] !== undefined);
+        const there = changes.filter((change) => change.answered(mapping.keyColumns[0]!) !== undefined);
         expectInserted(mapping, changes.length, there.length);
       }
     },

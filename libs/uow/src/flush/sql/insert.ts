@@ -111,5 +111,5 @@ function insertMany(
 }
 
 function take(change: InsertChange, columns: readonly ColumnMapping[], row: readonly unknown[], from: number): void {
-  for (let at = 0; at < columns.length; at++) change.returned[columns[at]!.index] = row[from + at];
+  for (let at = 0; at < columns.length; at++) change.answer(columns[at]!, row[from + at]);
 }

@@ -79,7 +79,10 @@ function updateOne(mapping: EntityMapping, change: UpdateChange): BoundStatement
     settle(result) {
       const row = result.rows[0] as unknown[] | undefined;
       const from = guard.mustExist ? 1 : 0;
-      if (row !== undefined) answered.forEach((column, at) => (change.returned[column.index] = row[from + at]));
+      if (row !== undefined)
+        answered.forEach((column, at) => {
+          change.answer(column, row[from + at]);
+        });
       change.isDone = true;
     },
   };
@@ -131,7 +134,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
         for (const row of result.rows as unknown[][]) {
           if (row[1] === null) continue;
           const change = changes[Number(row[1]) - 1]!;
-          for (let at = 0; at < answered.length; at++) change.returned[answered[at]!.index] = row[2 + at];
+          for (let at = 0; at < answered.length; at++) change.answer(answered[at]!, row[2 + at]);
         }
       }
       for (const change of changes) change.isDone = true;

@@ -1,0 +1,113 @@
+import type { RelationMapping } from '../database/entity-mapping.js';
+import type { InstanceState, RelationSnapshot } from './instance-state.js';
+import { ownRelation } from './own-relation.js';
+import type { UnitOfWork } from './unit-of-work.js';
+
+interface Step {
+  readonly kind: 'join' | 'leave';
+  readonly parent: object;
+  readonly side: RelationMapping;
+  readonly child: object;
+}
+
+type Collection = Extract<RelationSnapshot, { isToMany: true }>;
+
+/**
+ * What a flush has to do to the other sides of relations, so that both sides say the same. It is gathered while
+ * the flush's own objects are brought up to date, and done afterwards: what is put there earlier would be taken for
+ * a change.
+ */
+export class Mirrors {
+  readonly #unit: UnitOfWork;
+  readonly #steps: Step[] = [];
+
+  constructor(unit: UnitOfWork) {
+    this.#unit = unit;
+  }
+
+  /** The child comes into the loaded collection of the parent (or becomes its one object), or leaves it. */
+  add(kind: 'join' | 'leave', parent: object, side: RelationMapping, child: object): void {
+    this.#steps.push({ kind, parent, side, child });
+  }
+
+  apply(): void {
+    const steps = this.#steps;
+    for (let from = 0; from < steps.length;) {
+      const { kind, parent, side } = steps[from]!;
+      const children: object[] = [];
+      // Those of one collection follow each other as a rule; together they cost one walk through it.
+      let at = from;
+      for (; at < steps.length; at++) {
+        const step = steps[at]!;
+        if (step.parent !== parent || step.side !== side || step.kind !== kind) break;
+        children.push(step.child);
+      }
+      from = at;
+      this.#mirror(kind, parent, side, children);
+    }
+  }
+
+  #mirror(kind: Step['kind'], parent: object, side: RelationMapping, children: readonly object[]): void {
+    const state = this.#unit.own(parent);
+    if (state === undefined || state.relations === null) return;
+    const relation = ownRelation(state.mapping, side);
+    const seen = state.relations[relation.index];
+    if (seen === undefined) return;
+    if (seen.isToMany) {
+      const array = relation.get(parent);
+      if (!Array.isArray(array)) return;
+      if (kind === 'join') this.#join(state, relation, seen, array as object[], children);
+      else this.#leave(state, relation, seen, array as object[], children);
+    } else {
+      for (const child of children) this.#set(kind, state, relation, child);
+    }
+  }
+
+  #set(kind: Step['kind'], state: InstanceState, relation: RelationMapping, child: object): void {
+    const seen = state.relations![relation.index] as Extract<RelationSnapshot, { isToMany: false }>;
+    if (kind === 'join') {
+      if (seen.related === child) return;
+      this.#unit.memory.touch(state);
+      relation.set(state.entity, child);
+      state.relations![relation.index] = { isToMany: false, related: child };
+      return;
+    }
+    if (relation.get(state.entity) === child) relation.set(state.entity, null);
+    if (seen.related !== child) return;
+    this.#unit.memory.touch(state);
+    state.relations![relation.index] = { isToMany: false, related: null };
+  }
+
+  #join(
+    state: InstanceState,
+    relation: RelationMapping,
+    seen: Collection,
+    array: object[],
+    children: readonly object[],
+  ): void {
+    const known = new Set(seen.items);
+    const fresh = [...new Set(children)].filter((child) => !known.has(child));
+    if (fresh.length === 0) return;
+    this.#unit.memory.touch(state);
+    const there = new Set(array);
+    for (const child of fresh) if (!there.has(child)) array.push(child);
+    state.relations![relation.index] = { ...seen, items: [...seen.items, ...fresh] };
+  }
+
+  #leave(
+    state: InstanceState,
+    relation: RelationMapping,
+    seen: Collection,
+    array: object[],
+    children: readonly object[],
+  ): void {
+    const known = new Set(seen.items);
+    const gone = new Set(children.filter((child) => known.has(child)));
+    if (gone.size === 0) return;
+    this.#unit.memory.touch(state);
+    const left = array.filter((child) => !gone.has(child));
+    array.length = 0;
+    for (const child of left) array.push(child);
+    state.relations![relation.index] = { ...seen, items: seen.items.filter((child) => !gone.has(child)) };
+  }
+}
