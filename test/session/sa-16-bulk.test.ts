@@ -265,10 +265,24 @@ describe('bulkInsert', () => {
     ]);
   });
 
-  test('more rows than a statement has parameters go with one INSERT', async () => {
-    const rows = Array.from({ length: 70_000 }, (_, n) => ({ userId: n, status: 'x' }));
+  test('many rows go with the same INSERT, ten thousand at a time', async () => {
+    const rows = Array.from({ length: 70_000 }, (_, n) => ({ userId: n, status: `"${n}\\` }));
     expect(await session.bulkInsert(Membership, rows)).toBe(70_000);
-    expect(env.statements()).toHaveLength(1);
+    const statements = env.statements();
+    expect(statements).toHaveLength(7);
+    expect(new Set(statements).size).toBe(1);
+    await session.commit();
+    const [seen] = await env.database.query(
+      `SELECT count(*)::int AS rows FROM memberships WHERE status = '"' || "userId" || '\\'`,
+    );
+    expect(seen).toEqual({ rows: 70_000 });
+  });
+
+  test('a row that cannot be written is found before anything is sent, however many precede it', async () => {
+    const rows: object[] = Array.from({ length: 20_000 }, (_, n) => ({ userId: n, status: 'x' }));
+    rows.push({ userId: 1, colour: 'red' });
+    await expect(session.bulkInsert(Membership, rows as never)).rejects.toThrow('"colour"');
+    expect(env.statements()).toEqual([]);
   });
 
   test('SA-328: rows of different properties take one statement for each shape', async () => {

@@ -9,20 +9,19 @@ import { stateOf } from './instance-state.js';
  * @throws InvalidSessionOperationError for a property that is not mapped
  */
 export function bulkValues(mapping: EntityMapping, given: object, operation: string): unknown[] {
+  const { names, columns, relations } = writtenOf(mapping);
   for (const name of Object.keys(given)) {
-    if ((given as Record<string, unknown>)[name] === undefined || isMapped(mapping, name)) continue;
+    if (names.has(name) || (given as Record<string, unknown>)[name] === undefined) continue;
     throw new InvalidSessionOperationError(
       `${operation}: ${mapping.name} has no column or owning relation "${name}"; collections are not written in bulk.`,
     );
   }
   const values = new Array<unknown>(mapping.columns.length).fill(undefined);
-  for (const column of mapping.columns) {
-    if (!column.isProperty) continue;
+  for (const column of columns) {
     const value = column.get(given);
     if (value !== undefined) values[column.index] = parameterOf(column, value);
   }
-  for (const relation of mapping.relations) {
-    if (!relation.isOwningToOne) continue;
+  for (const relation of relations) {
     const related = relation.get(given);
     if (related === undefined) continue;
     relation.joinColumns.forEach((column, at) => {
@@ -32,11 +31,26 @@ export function bulkValues(mapping: EntityMapping, given: object, operation: str
   return values;
 }
 
-function isMapped(mapping: EntityMapping, name: string): boolean {
-  return (
-    mapping.columns.some((column) => column.isProperty && column.path.split('.')[0] === name) ||
-    mapping.relations.some((relation) => relation.isOwningToOne && relation.path.split('.')[0] === name)
-  );
+/** What of an entity can be written in bulk; looked up once for each, not for each row. */
+interface WrittenProperties {
+  /** What an object may say, by the first part of its path. */
+  readonly names: ReadonlySet<string>;
+  readonly columns: readonly ColumnMapping[];
+  readonly relations: readonly RelationMapping[];
+}
+
+const written = new WeakMap<EntityMapping, WrittenProperties>();
+
+function writtenOf(mapping: EntityMapping): WrittenProperties {
+  let known = written.get(mapping);
+  if (known === undefined) {
+    const columns = mapping.columns.filter((column) => column.isProperty);
+    const relations = mapping.relations.filter((relation) => relation.isOwningToOne);
+    const names = new Set([...columns, ...relations].map(({ path }) => path.split('.')[0]!));
+    known = { names, columns, relations };
+    written.set(mapping, known);
+  }
+  return known;
 }
 
 function parameterOf(column: ColumnMapping, value: unknown): unknown {

@@ -2,7 +2,7 @@ import type { ColumnMapping, EntityMapping, IdentityKey } from '../database/enti
 import type { EntityQueries, MatchingKeys } from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
-import { SqlExpression, UpdateChange } from '../flush/change-set.js';
+import { UpdateChange } from '../flush/change-set.js';
 import { FlushExecutor } from '../flush/flush-executor.js';
 import { planFlush } from '../flush/flush-planner.js';
 import {
@@ -15,6 +15,8 @@ import {
 import type { ConflictRule, WantedRows } from '../flush/sql/bulk.js';
 import { tableOrderOf } from '../flush/table-order.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
+import { bulkShapes } from './bulk-shapes.js';
+import type { BulkShape } from './bulk-shapes.js';
 import { bulkValues } from './bulk-values.js';
 import { followDatabase } from './departures.js';
 import type { InstanceState } from './instance-state.js';
@@ -45,6 +47,14 @@ export interface BulkOptions {
   readonly withDeleted?: boolean;
 }
 
+/**
+ * The server sorts and holds the rows of a statement: so many stay in memory. Where existing rows are written over,
+ * all are in one: the server refuses to write a row twice only within a statement.
+ */
+const ROWS_PER_STATEMENT = 10_000;
+/** What is encoded, and held twice, at a time. */
+const STATEMENTS_PER_ROUND_TRIP = 5;
+
 interface BulkSession {
   autoflush(operation: string): Promise<void>;
   transactionFor(needs: 'write', operation: string): PhysicalTransaction | null;
@@ -64,7 +74,7 @@ export class Bulk {
     this.#queries = queries;
   }
 
-  /** One INSERT for each shape of rows. */
+  /** One INSERT for each shape of rows, and for so many of them as a server takes easily. */
   async insert(
     mapping: EntityMapping,
     rows: readonly object[],
@@ -73,27 +83,35 @@ export class Bulk {
   ): Promise<{ count: number; entities: object[] }> {
     this.#refuseView(mapping, operation);
     if (rows.length === 0) return { count: 0, entities: [] };
-    const shapes = shapesOf(mapping, rows, operation);
-    const isReturning = options.returning === true;
-    const statements = shapes.flatMap((shape) => insertsOf(mapping, shape, options, operation));
-    const results = await this.#send(
-      statements.map(({ statement }) => statement),
-      operation,
-    );
+    // Everything is converted before anything is sent: a value that cannot be leaves nothing half written.
+    const statements: PlacedInsert[] = [];
+    const most = mayUpdate(options) ? rows.length : ROWS_PER_STATEMENT;
+    for (let from = 0; from < rows.length; from += most) {
+      const slice = rows.length <= most ? rows : rows.slice(from, from + most);
+      for (const shape of bulkShapes(mapping, slice, from, operation)) {
+        const conflict = conflictRule(mapping, shape.columns, options, operation);
+        statements.push(...insertsOf(mapping, shape, conflict, options.returning === true));
+      }
+    }
+    const results: StatementResult[] = [];
+    for (let from = 0; from < statements.length; from += STATEMENTS_PER_ROUND_TRIP) {
+      const next = statements.slice(from, from + STATEMENTS_PER_ROUND_TRIP).map(({ statement }) => statement);
+      results.push(...(await this.#send(next, operation)));
+    }
     const count = results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0);
     // Which rows were there already is not told: what the session has of the table is read again.
-    const mayUpdate = options.onConflict !== undefined && options.onConflict !== 'ignore';
-    if (mayUpdate) for (const state of this.#unit.identity.table(mapping).values()) this.#unit.expire(state);
+    if (mayUpdate(options)) for (const state of this.#unit.identity.table(mapping).values()) this.#unit.expire(state);
     const found: { readonly place: number; readonly entity: object }[] = [];
-    results.forEach(({ rows: answer }, at) => {
-      if (!isReturning) return;
-      for (const row of answer as unknown[][]) {
-        const place = row.pop();
-        const entity = this.#reader.rows.absorbReturned(mapping, row, options.populateExisting === true);
-        if (entity !== null) found.push({ place: placeOf(statements[at]!.places, place), entity });
-      }
-    });
-    found.sort((a, b) => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0));
+    if (options.returning === true) {
+      results.forEach((result, at) => {
+        for (const row of result.rows as unknown[][]) {
+          const place = placeOf(statements[at]!.places, row.pop());
+          const entity = this.#reader.rows.absorbReturned(mapping, row, options.populateExisting === true);
+          if (entity !== null) found.push({ place, entity });
+        }
+      });
+      found.sort((a, b) => (a.place < b.place ? -1 : a.place > b.place ? 1 : 0));
+    }
     return { count, entities: found.map(({ entity }) => entity) };
   }
 
@@ -271,49 +289,20 @@ export class Bulk {
   }
 }
 
-/** A row that a trigger has given another key cannot be told apart, and comes last. */
-function placeOf(places: readonly number[], answered: unknown): number {
-  return answered === null ? Infinity : places[Number(answered) - 1]!;
-}
-
-/** Rows that name the same columns, with their places among all. */
-interface Shape {
-  readonly columns: readonly ColumnMapping[];
-  readonly rows: unknown[][];
-  readonly places: number[];
-}
-
-function shapesOf(mapping: EntityMapping, rows: readonly object[], operation: string): Shape[] {
-  const shapes = new Map<string, Shape>();
-  rows.forEach((row, place) => {
-    const values = newRow(mapping, bulkValues(mapping, row, operation));
-    const columns = mapping.columns.filter((column) => column.insertable && values[column.index] !== undefined);
-    if (columns.length === 0) {
-      throw new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
-    }
-    const name = columns
-      .map(({ index }) => {
-        const value = values[index];
-        return value instanceof SqlExpression ? `${index}(${value.sql})` : index;
-      })
-      .join();
-    let shape = shapes.get(name);
-    if (shape === undefined) shapes.set(name, (shape = { columns, rows: [], places: [] }));
-    shape.rows.push(values);
-    shape.places.push(place);
-  });
-  return [...shapes.values()];
+/** An INSERT, and where its rows stand among all that were given. */
+interface PlacedInsert {
+  readonly statement: Statement;
+  readonly places: readonly number[];
 }
 
 /** A statement for a shape; one for each row where its place in the answer could not be told otherwise. */
 function insertsOf(
   mapping: EntityMapping,
-  { columns, rows, places }: Shape,
-  options: BulkInsertOptions,
-  operation: string,
-): { readonly statement: Statement; readonly places: readonly number[] }[] {
-  const conflict = conflictRule(mapping, columns, options, operation);
-  if (options.returning !== true) return [{ statement: bulkInsertStatement(mapping, columns, rows, conflict), places }];
+  { columns, rows, places }: BulkShape,
+  conflict: ConflictRule | null,
+  isReturning: boolean,
+): PlacedInsert[] {
+  if (!isReturning) return [{ statement: bulkInsertStatement(mapping, columns, rows, conflict), places }];
   const statement = bulkInsertReturning(mapping, columns, rows, conflict);
   if (statement !== null) return [{ statement, places }];
   return rows.map((row, at) => ({
@@ -322,12 +311,14 @@ function insertsOf(
   }));
 }
 
-/** A new row's version starts at 1, and a row of a single-table hierarchy says of which class it is. */
-function newRow(mapping: EntityMapping, values: unknown[]): unknown[] {
-  const { version, discriminator } = mapping;
-  if (version !== null) values[version.index] ??= 1;
-  if (discriminator !== null) values[discriminator.index] = mapping.discriminatorValue ?? undefined;
-  return values;
+/** A row that a trigger has given another key cannot be told apart, and comes last. */
+function placeOf(places: readonly number[], answered: unknown): number {
+  return answered === null ? Infinity : places[Number(answered) - 1]!;
+}
+
+/** Whether rows that are there already may be written over. */
+function mayUpdate({ onConflict }: BulkInsertOptions): boolean {
+  return onConflict !== undefined && onConflict !== 'ignore';
 }
 
 function conflictRule(

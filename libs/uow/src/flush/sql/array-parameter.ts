@@ -6,6 +6,53 @@ import type { ColumnMapping } from '../../database/entity-mapping.js';
  * bytes or other objects are left to the driver.
  */
 export function arrayParameter(column: ColumnMapping, values: readonly unknown[]): unknown {
+  return jsonLiteral(column, values) ?? anyLiteral(column, values);
+}
+
+/**
+ * JSON and array literals write most primitives alike, and a JSON text is made at once, where a string that
+ * grows by each element is a tree that has to be walked in the end. Null where they would differ.
+ */
+function jsonLiteral(column: ColumnMapping, values: readonly unknown[]): string | null {
+  const isInstant = column.arrayType === 'timestamptz';
+  for (const value of values) {
+    switch (typeof value) {
+      case 'string':
+      case 'boolean':
+      case 'undefined':
+        continue;
+      case 'number':
+        if (Number.isFinite(value)) continue;
+        return null;
+      default:
+        if (value === null || (isInstant && isCommonInstant(value))) continue;
+        return null;
+    }
+  }
+  const json = JSON.stringify(values);
+  return hasForeignEscape(json) ? null : `{${json.slice(1, -1)}}`;
+}
+
+/** Quotes and backslashes are escaped alike; control characters and lone surrogates have escapes that only JSON knows. */
+function hasForeignEscape(json: string): boolean {
+  for (let at = json.indexOf('\\'); at !== -1; at = json.indexOf('\\', at + 2)) {
+    const escaped = json[at + 1];
+    if (escaped !== '"' && escaped !== '\\') return true;
+  }
+  return false;
+}
+
+/** A date whose ISO text everybody reads alike: its year has four digits. */
+function isCommonInstant(value: unknown): boolean {
+  if (!(value instanceof Date) || value.toJSON !== Date.prototype.toJSON) return false;
+  const time = value.getTime();
+  return time >= FIRST_INSTANT && time <= LAST_INSTANT;
+}
+
+const FIRST_INSTANT = Date.UTC(1000, 0, 1);
+const LAST_INSTANT = Date.UTC(9999, 11, 31);
+
+function anyLiteral(column: ColumnMapping, values: readonly unknown[]): unknown {
   const cast = column.castsElement;
   let literal = '{';
   for (let at = 0; at < values.length; at++) {

@@ -1,0 +1,73 @@
+import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js';
+import { InvalidSessionOperationError } from '../errors/session-errors.js';
+import { SqlExpression } from '../flush/change-set.js';
+import { bulkValues } from './bulk-values.js';
+
+/** Rows that one INSERT can write: they have values for the same columns, and the same SQL in place of values. */
+export interface BulkShape {
+  readonly columns: readonly ColumnMapping[];
+  /** Parameters by column index. */
+  readonly rows: unknown[][];
+  /** Where each row stands among all that were given. */
+  readonly places: number[];
+  /** False where SQL stands for a value. */
+  readonly isPlain: boolean;
+}
+
+/**
+ * Sorts rows by their shapes, each shape in the order of its rows.
+ * @param place where the first of them stands among all
+ */
+export function bulkShapes(
+  mapping: EntityMapping,
+  given: readonly object[],
+  place: number,
+  operation: string,
+): BulkShape[] {
+  const insertable = mapping.columns.filter((column) => column.insertable);
+  const shapes = new Map<string, BulkShape>();
+  let last: BulkShape | null = null;
+  for (const one of given) {
+    const values = newRow(mapping, bulkValues(mapping, one, operation));
+    if (last === null || !fits(last, values, insertable)) {
+      const columns = insertable.filter((column) => values[column.index] !== undefined);
+      if (columns.length === 0) {
+        throw new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
+      }
+      const key = columns.map((column) => nameInShape(column, values)).join();
+      const isPlain = !columns.some(({ index }) => values[index] instanceof SqlExpression);
+      last = shapes.get(key) ?? { columns, rows: [], places: [], isPlain };
+      shapes.set(key, last);
+    }
+    last.rows.push(values);
+    last.places.push(place++);
+  }
+  return [...shapes.values()];
+}
+
+function nameInShape({ index }: ColumnMapping, values: readonly unknown[]): string | number {
+  const value = values[index];
+  return value instanceof SqlExpression ? `${index}(${value.sql})` : index;
+}
+
+/** True where the row is of the shape for certain: most rows are of the shape of the one before. */
+function fits(shape: BulkShape, values: readonly unknown[], insertable: readonly ColumnMapping[]): boolean {
+  if (!shape.isPlain) return false;
+  const { columns } = shape;
+  let at = 0;
+  for (const column of insertable) {
+    const value = values[column.index];
+    if (value === undefined) continue;
+    if (columns[at] !== column || value instanceof SqlExpression) return false;
+    at += 1;
+  }
+  return at === columns.length;
+}
+
+/** A new row's version starts at 1, and a row of a single-table hierarchy says of which class it is. */
+function newRow(mapping: EntityMapping, values: unknown[]): unknown[] {
+  const { version, discriminator } = mapping;
+  if (version !== null) values[version.index] ??= 1;
+  if (discriminator !== null) values[discriminator.index] = mapping.discriminatorValue ?? undefined;
+  return values;
+}
