@@ -117,7 +117,7 @@ export class UnitOfWork {
       if (value === undefined) continue;
       const seen = relations?.[relation.index];
       if (seen === undefined) {
-        // Set although it was never loaded: a change, unless it says what the foreign key says already.
+        // Set although it was never loaded: only a flush can tell whether that changes the foreign key.
         return true;
       }
       if (seen.isToMany) {
