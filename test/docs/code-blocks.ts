@@ -2,7 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 
 /**
- * Examples in the documentation are regions of real files, which tests run:
+ * Examples in the documentation are regions of real files, of the sample application or of files that tests run:
  *
  *     <!-- from test/docs/examples/transfer.ts#service -->
  *     ```ts
@@ -34,9 +34,10 @@ function documents(folder: string): string[] {
   });
 }
 
-/** All fenced blocks of the README and of `docs/`. */
+/** All fenced blocks of the README, of the sample's, and of `docs/`. */
 export function codeBlocks(): CodeBlock[] {
-  return [join(ROOT, 'README.md'), ...documents(join(ROOT, 'docs'))].flatMap((path) => {
+  const readmes = ['README.md', 'apps/banking/README.md'].map((path) => join(ROOT, path));
+  return [...readmes, ...documents(join(ROOT, 'docs'))].flatMap((path) => {
     const blocks: CodeBlock[] = [];
     const lines = readFileSync(path, 'utf8').split('\n');
     for (let index = 0; index < lines.length; index += 1) {

@@ -46,6 +46,7 @@ export class AccountsService {
     return await this.session.getOrFail(Account, id);
   }
 
+  // #region status
   /**
    * Freezes, thaws or closes an account, if it still is at the version that the caller has seen. Nothing is locked:
    * money that moves between the read and the write makes the flush fail, since it raises the version.
@@ -57,4 +58,5 @@ export class AccountsService {
     account.changeStatus(status);
     return account;
   }
+  // #endregion
 }

@@ -10,6 +10,7 @@ import { Transfer } from './transfer.entity.js';
 export class TransfersService {
   constructor(private readonly session: DbSession) {}
 
+  // #region transfer
   /**
    * Carries out an order, all of it or nothing. The transfer and the answer that its idempotency key will give from now
    * on are committed together, so of two requests with one key at most one moves money.
@@ -32,6 +33,7 @@ export class TransfersService {
     this.session.add(IdempotencyRecord.ofTransfer(idempotencyKey, order.fingerprint, transfer));
     return transfer;
   }
+  // #endregion
 
   /** A transfer that has been made. */
   async get(id: string): Promise<Transfer> {

@@ -25,11 +25,6 @@ export class InvalidIdentityError extends InvalidSessionOperationError {
   override readonly code = 'UOW_INVALID_IDENTITY';
 }
 
-/** The session was closed, and does not serve any more. */
-export class SessionClosedError extends InvalidSessionOperationError {
-  override readonly code = 'UOW_SESSION_CLOSED';
-}
-
 /** `commit`, `rollback` or `close` while another branch has an operation of the session in flight. Both are named. */
 export class ConcurrentSessionUseError extends InvalidSessionOperationError {
   override readonly code = 'UOW_CONCURRENT_SESSION_USE';
