@@ -51,7 +51,8 @@ export function compileRowReader(
       continue;
     }
     const { isTimestamp } = column;
-    lines.push(isTimestamp ? `v = r[${at}];` : `v = c[${column.index}].fromRow(r[${at}]);`);
+    const converted = `v = c[${column.index}].fromRow(r[${at}]);`;
+    lines.push(isTimestamp ? `v = r[${at}]; if (typeof v === 'string') ${converted}` : converted);
     if (write !== null) lines.push(`${write('v')};`);
     const freeze = `c[${column.index}].freezeRead(v, r[${at}])`;
     const frozen = isTimestamp ? `v instanceof Date ? v.getTime() : ${freeze}` : freeze;

@@ -114,9 +114,12 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
             const parameter: unknown = driver.preparePersistentValue(value, column);
             return parameter === undefined ? null : parameter;
           };
-  const fromRow =
-    isPlain || isTimestamp
-      ? (raw: unknown): unknown => raw
+  const fromRow = isPlain
+    ? (raw: unknown): unknown => raw
+    : isTimestamp
+      ? // A parser of the application's own may leave it a text, of which TypeORM makes a date.
+        (raw: unknown): unknown =>
+          typeof raw === 'string' ? (driver.prepareHydratedValue(raw, column) as unknown) : raw
       : isJson
         ? valueRead
         : (raw: unknown): unknown => driver.prepareHydratedValue(valueRead(raw), column);
