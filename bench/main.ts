@@ -2,6 +2,7 @@ import { parseArgs } from 'node:util';
 import { counterMode } from './counters/counter-mode.js';
 import { growthMode } from './growth/growth-mode.js';
 import { probeMode } from './probes/probe-mode.js';
+import { writePerformancePage } from './report/performance-page.js';
 import { workloadMode } from './workloads/workload-mode.js';
 
 const { positionals, values } = parseArgs({
@@ -10,10 +11,15 @@ const { positionals, values } = parseArgs({
     quick: { type: 'boolean', default: false },
     contenders: { type: 'string' },
     update: { type: 'boolean', default: false },
+    reference: { type: 'boolean', default: false },
   },
 });
 const only = values.contenders?.split(',');
-if (positionals[0] === 'probes') await probeMode({ only, names: positionals.slice(1) });
-else if (positionals[0] === 'counters') await counterMode({ update: values.update });
-else if (positionals[0] === 'growth') await growthMode({ quick: values.quick });
-else await workloadMode({ groups: positionals, only, quick: values.quick });
+const [mode] = positionals;
+const { quick, reference, update } = values;
+if (mode === 'probes') await probeMode({ only, names: positionals.slice(1) });
+else if (mode === 'counters') await counterMode({ update });
+else if (mode === 'growth') await growthMode({ quick, reference });
+else await workloadMode({ groups: positionals, only, quick, reference });
+if (reference && mode === undefined) await growthMode({ quick, reference });
+if (reference) await writePerformancePage();

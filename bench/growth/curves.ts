@@ -1,12 +1,18 @@
 /** What is made larger, and what is looked at. */
 export interface Curve {
-  readonly name: 'rows' | 'identity map' | 'depth' | 'concurrency';
+  readonly name: 'rows' | 'identity map' | 'depth' | 'concurrency' | 'bulk' | 'stream';
   readonly title: string;
   readonly xTitle: string;
   readonly sizes: readonly number[];
   /** Left out of a quick run. */
   readonly longSizes?: readonly number[];
+  /** What else does the same, by hand. */
+  readonly beside?: { readonly name: 'copy'; readonly label: string };
+  /** Memory is shown, too. */
+  readonly showsMemory?: true;
 }
+
+export type Measure = Curve['name'] | NonNullable<Curve['beside']>['name'];
 
 export const curves: readonly Curve[] = [
   {
@@ -15,12 +21,31 @@ export const curves: readonly Curve[] = [
     xTitle: 'rows',
     sizes: [100, 1_000, 10_000, 100_000],
     longSizes: [1_000_000],
+    showsMemory: true,
+  },
+  {
+    name: 'bulk',
+    title: 'bulkInsert of rows of ten columns',
+    xTitle: 'rows',
+    sizes: [100, 1_000, 10_000, 100_000],
+    longSizes: [1_000_000],
+    beside: { name: 'copy', label: 'COPY, by pg-copy-streams' },
+    showsMemory: true,
+  },
+  {
+    name: 'stream',
+    title: 'Rows streamed',
+    xTitle: 'rows',
+    sizes: [1_000, 10_000, 100_000],
+    longSizes: [1_000_000, 10_000_000],
+    showsMemory: true,
   },
   {
     name: 'identity map',
     title: 'A flush that finds nothing changed',
     xTitle: 'objects in the session',
     sizes: [100, 1_000, 10_000, 100_000],
+    longSizes: [1_000_000],
   },
   {
     name: 'depth',

@@ -5,15 +5,16 @@ import { TypeOrmModule } from '@nestjs/typeorm';
 import { DbSession, Transactional, UowModule } from 'nestjs-uow';
 import { LessThanOrEqual } from 'typeorm';
 import { accounts } from '../bank/bank-schema.js';
-import { Account, bankEntities, Parent } from '../bank/bank.entities.js';
-import type { Curve } from './curves.js';
+import { Account, bankEntities, Measurement, Parent } from '../bank/bank.entities.js';
+import type { Measure } from './curves.js';
+import { copyRows, measurementRows } from './measurement-rows.js';
 
 export interface PointResult {
   readonly ms: number;
   readonly peakMiB: number;
 }
 
-const [url, curve, size] = process.argv.slice(2) as [string, Curve['name'], string];
+const [url, curve, size] = process.argv.slice(2) as [string, Measure, string];
 
 @Injectable()
 class Growth {
@@ -31,6 +32,18 @@ class Growth {
     const start = performance.now();
     await this.session.flush();
     return performance.now() - start;
+  }
+
+  @Transactional()
+  async bulkInsert(rows: readonly Measurement[]): Promise<void> {
+    await this.session.bulkInsert(Measurement, rows);
+  }
+
+  @Transactional({ readOnly: true })
+  async stream(rows: number): Promise<void> {
+    let seen = 0;
+    for await (const _ of this.session.stream(Parent, { where: { id: LessThanOrEqual(rows) } })) seen += 1;
+    if (seen !== rows) throw new Error(`${seen} of ${rows} rows came`);
   }
 
   @Transactional({ propagation: 'NESTED' })
@@ -59,6 +72,8 @@ class GrowthModule {}
 const app = await NestFactory.createApplicationContext(GrowthModule, { logger: false });
 const growth = app.get(Growth);
 
+const measurements = curve === 'bulk' || curve === 'copy' ? measurementRows(Number(size)) : [];
+
 /** Milliseconds of what counts. */
 async function run(n: number): Promise<number> {
   const start = performance.now();
@@ -68,6 +83,15 @@ async function run(n: number): Promise<number> {
       break;
     case 'identity map':
       return await growth.flushClean(n);
+    case 'bulk':
+      await growth.bulkInsert(measurements);
+      break;
+    case 'copy':
+      await copyRows(url, measurements);
+      break;
+    case 'stream':
+      await growth.stream(n);
+      break;
     case 'depth':
       await growth.nest(n);
       break;
@@ -86,7 +110,7 @@ async function run(n: number): Promise<number> {
   return performance.now() - start;
 }
 
-await run(Math.min(Number(size), 100));
+if (measurements.length === 0) await run(Math.min(Number(size), 100));
 globalThis.gc?.();
 const rss = process.memoryUsage.rss();
 const ms = await run(Number(size));

@@ -5,15 +5,17 @@ import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
 import { workloads } from '../workloads/workload.js';
 import type { Bench } from '../workloads/measure.js';
-import type { HttpMessage } from './http-process.js';
+import type { HttpMessage, Kind, Layer, Platform } from './http-process.js';
 import { load, type LoadResult } from './http-load.js';
 
 /** One application under load. */
 interface Served {
   readonly label: Contender | (string & {});
-  readonly kind: 'transfers' | 'get' | 'get-session' | 'get-request';
+  readonly kind: Kind;
   /** Whose modules it imports; none for a bare application. */
   readonly modules: Contender | 'none';
+  readonly platform: Platform;
+  readonly layer?: Layer;
 }
 
 const connections = 16;
@@ -29,23 +31,31 @@ const posting: readonly Contender[] = [
   'nestjs-uow',
 ];
 
-const greeting: readonly Served[] = [
+const greeting: readonly Omit<Served, 'platform'>[] = [
   { label: 'bare Nest', kind: 'get', modules: 'none' },
+  { label: 'bare Nest, a middleware that does nothing', kind: 'get', modules: 'none', layer: 'no-op' },
+  { label: 'bare Nest, AsyncLocalStorage.run', kind: 'get', modules: 'none', layer: 'async-local-storage' },
   { label: 'bare Nest, Scope.REQUEST', kind: 'get-request', modules: 'none' },
   { label: 'nestjs-uow', kind: 'get', modules: 'nestjs-uow' },
   { label: 'nestjs-uow, REQUEST_DB_SESSION', kind: 'get-session', modules: 'nestjs-uow' },
   { label: 'nestjs-cls', kind: 'get', modules: 'nestjs-cls' },
 ];
 
-/** `POST /transfers`, and a GET that needs no database, on Nest's Express adapter. */
+/** `POST /transfers` on Nest's Express adapter, and a GET that needs no database on both. */
 export async function measureHttp(bench: Bench): Promise<Measured[]> {
   const served = posting
     .filter((name) => bench.asked.includes(name))
-    .map((name): Served => ({ label: name, kind: 'transfers', modules: name }));
+    .map((name): Served => ({ label: name, kind: 'transfers', modules: name, platform: 'Express' }));
   return [
     ...(await measure('F, POST /transfers', `POST /transfers, ${connections} connections`, served, bench)),
-    ...(await measure('F, GET', `GET without a database, ${connections} connections`, greeting, bench)),
+    ...(await greetings('F, GET', 'Express', bench)),
+    ...(await greetings('F, GET, Fastify', 'Fastify', bench)),
   ];
+}
+
+function greetings(id: string, platform: Platform, bench: Bench): Promise<Measured[]> {
+  const served = greeting.map((one): Served => ({ ...one, platform }));
+  return measure(id, `GET without a database, ${platform}, ${connections} connections`, served, bench);
 }
 
 interface Running {
@@ -64,6 +74,8 @@ async function measure(id: string, title: string, served: readonly Served[], ben
         application.kind,
         application.modules,
         bench.url,
+        application.platform,
+        application.layer ?? 'none',
       ]);
       const first = await process.next(patience);
       if (first.kind !== 'message' || !('port' in first.message)) {

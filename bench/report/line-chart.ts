@@ -1,4 +1,4 @@
-import { escapeXml, font, ours } from './svg.js';
+import { escapeXml, font, others, ours } from './svg.js';
 import { shown } from './series.js';
 
 export interface Point {
@@ -10,9 +10,18 @@ const width = 560;
 const height = 340;
 const margin = { left: 84, right: 24, top: 40, bottom: 50 };
 
-/** One line over two logarithmic scales: growth that keeps pace with its cause has the slope of the dashed line. */
-export function lineChart(title: string, xTitle: string, yTitle: string, points: readonly Point[]): string {
-  const used = points.filter(({ y }) => y > 0);
+export interface Line {
+  readonly label: string;
+  readonly points: readonly Point[];
+}
+
+/**
+ * Lines over two logarithmic scales, the first of them ours: growth that keeps pace with its cause has the slope of
+ * the dashed line.
+ */
+export function lineChart(title: string, xTitle: string, yTitle: string, lines: readonly Line[]): string {
+  const shownLines = lines.map(({ label, points }) => ({ label, points: points.filter(({ y }) => y > 0) }));
+  const used = shownLines.flatMap(({ points }) => points);
   const xs = scale(
     used.map(({ x }) => x),
     margin.left,
@@ -23,9 +32,22 @@ export function lineChart(title: string, xTitle: string, yTitle: string, points:
     height - margin.bottom,
     margin.top,
   );
-  const path = used.map(({ x, y }, i) => `${i === 0 ? 'M' : 'L'}${xs.at(x)} ${ys.at(y)}`).join('');
-  const last = used.at(-1)!;
-  const first = used[0]!;
+  const drawn = shownLines.map(({ label, points }, line) => {
+    const colour = line === 0 ? ours : others;
+    const path = points.map(({ x, y }, i) => `${i === 0 ? 'M' : 'L'}${xs.at(x)} ${ys.at(y)}`).join('');
+    const name =
+      lines.length === 1
+        ? ''
+        : `<text x="${margin.left + 8}" y="${margin.top + 16 + line * 16}" fill="${colour}">${escapeXml(label)}</text>`;
+    return (
+      `<path d="${path}" stroke="${colour}" stroke-width="2" fill="none"/>` +
+      points.map(({ x, y }) => `<circle cx="${xs.at(x)}" cy="${ys.at(y)}" r="3" fill="${colour}"/>`).join('') +
+      name
+    );
+  });
+  const own = shownLines[0]!.points.length > 0 ? shownLines[0]!.points : used;
+  const last = own.at(-1)!;
+  const first = own[0]!;
   const straight = `M${xs.at(first.x)} ${ys.at((last.y * first.x) / last.x)}L${xs.at(last.x)} ${ys.at(last.y)}`;
   const ticks = [
     ...xs.ticks.map(
@@ -45,8 +67,7 @@ export function lineChart(title: string, xTitle: string, yTitle: string, points:
     ticks.join('') +
     `<clipPath id="plot"><rect x="${margin.left}" y="${margin.top}" width="${width - margin.left - margin.right}" height="${height - margin.top - margin.bottom}"/></clipPath>` +
     `<path d="${straight}" clip-path="url(#plot)" stroke="#94a3b8" stroke-dasharray="4 4" fill="none"/>` +
-    `<path d="${path}" stroke="${ours}" stroke-width="2" fill="none"/>` +
-    used.map(({ x, y }) => `<circle cx="${xs.at(x)}" cy="${ys.at(y)}" r="3" fill="${ours}"/>`).join('') +
+    drawn.join('') +
     `<text x="${(margin.left + width - margin.right) / 2}" y="${height - 10}" text-anchor="middle">${escapeXml(xTitle)}</text>` +
     `<text transform="translate(16 ${(margin.top + height - margin.bottom) / 2}) rotate(-90)" text-anchor="middle">${escapeXml(yTitle)}</text></svg>\n`
   );

@@ -40,5 +40,8 @@ function versionOf(name: string): string {
   return 'not found';
 }
 
+/** What the documentation shows. */
+export const referenceDirectory = fileURLToPath(new URL('../results/reference/', import.meta.url));
+
 /** Where a run writes. */
 export const resultsDirectory = fileURLToPath(new URL('../results/', import.meta.url));

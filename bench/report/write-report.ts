@@ -3,16 +3,35 @@ import path from 'node:path';
 import { barChart } from './bar-chart.js';
 import { markdown, nameOf } from './markdown.js';
 import type { Results } from './results.js';
-import { resultsDirectory } from './surroundings.js';
+import { referenceDirectory, resultsDirectory } from './surroundings.js';
 
-/** Writes what was found as JSON and Markdown, and says it. */
-export async function writeReport(results: Results): Promise<void> {
-  await mkdir(resultsDirectory, { recursive: true });
+/**
+ * Writes what was found as JSON, Markdown and charts, and says it.
+ *
+ * @param reference true where these are the results that the documentation shows
+ */
+export async function writeReport(results: Results, reference: boolean): Promise<void> {
   const text = markdown(results);
-  await writeFile(path.join(resultsDirectory, 'results.json'), `${JSON.stringify(results, null, 2)}\n`);
-  await writeFile(path.join(resultsDirectory, 'results.md'), text);
-  for (const [name, chart] of charts(results)) await writeFile(path.join(resultsDirectory, name), chart);
+  const files = new Map([
+    ['results.json', `${JSON.stringify(results, null, 2)}\n`],
+    ['results.md', text],
+    ...charts(results),
+  ]);
+  await writeResults(files, reference);
   console.log(`\n${text}`);
+}
+
+/** Writes files by their names to where results go, and to the reference, too. */
+export async function writeResults(files: ReadonlyMap<string, string>, reference: boolean): Promise<void> {
+  for (const directory of reference ? [resultsDirectory, referenceDirectory] : [resultsDirectory]) {
+    await mkdir(directory, { recursive: true });
+    for (const [name, text] of files) await writeFile(path.join(directory, name), text);
+  }
+}
+
+/** Of a workload's chart. */
+export function fileNameOf(workload: string): string {
+  return `${workload.toLowerCase().replace(/[^a-z0-9]+/g, '-')}.svg`;
 }
 
 /** A chart for each workload, by file name. */
@@ -27,8 +46,7 @@ function charts({ measured }: Results): Map<string, string> {
         range: [one.figure.least, one.figure.most] as const,
         isOurs: one.contender.startsWith('nestjs-uow'),
       }));
-      const name = id.toLowerCase().replace(/[^a-z0-9]+/g, '-');
-      return [`${name}.svg`, barChart(`${id}: ${its[0]!.title}`, its[0]!.unit, bars)];
+      return [fileNameOf(id), barChart(`${id}: ${its[0]!.title}`, its[0]!.unit, bars)];
     }),
   );
 }
