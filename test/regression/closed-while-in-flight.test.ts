@@ -55,3 +55,20 @@ test.each(['flush', 'commit', 'find'] as const)(
     }
   },
 );
+
+// What a branch had begun while close() was rolling back was cleared in the middle of its flush.
+test('a session that is closed while another branch begins a transaction ends that one, too', async () => {
+  const session = env.factory.open();
+  session.add(Parcel.named('first'));
+  const running = session
+    .transaction(async () => {
+      session.add(Parcel.named('second'));
+      await session.flush();
+    })
+    .catch((error: unknown) => error);
+  await session.close();
+  expect(await running).toMatchObject({ code: 'UOW_TRANSACTION_CLOSED' });
+  await session.close();
+  expect(env.core.heldConnections).toBe(0);
+  expect(await env.database.query('SELECT name FROM parcels')).toEqual([]);
+});

@@ -219,8 +219,10 @@ export class Session implements SessionIdentity, ReadingSession {
   async close(): Promise<void> {
     this.#refuseInScope('close()');
     this.#refuseWhileBusy('close()');
-    const transaction = this.#context.transaction;
-    if (transaction !== null) await rollbackTransaction(transaction, null, null);
+    // Another branch may have begun the next one while this one was rolled back.
+    for (let open = this.#context.transaction; open !== null; open = this.#context.transaction) {
+      await rollbackTransaction(open, null, null);
+    }
     this.unit.clear('close');
     this.whenClosed?.();
   }
