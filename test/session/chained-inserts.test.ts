@@ -80,6 +80,60 @@ test('each of many children gets the key of its own parent', async () => {
   expect(objects.sort((x, y) => x.id - y.id)).toEqual(ids);
 });
 
+// One row, a handful, and more than a handful are written in different ways.
+test.each([
+  [1, 1],
+  [1, 5],
+  [2, 2],
+  [1, 6],
+  [3, 3],
+  [2, 9],
+])('%i parents with %i children each: rows, keys and the order of keys are those of the objects', async (u, a) => {
+  const users = Array.from({ length: u }, (_, at) =>
+    User.named(`u${at}`, ...Array.from({ length: a }, (_, child) => Address.of(`u${at} a${child}`))),
+  );
+  session.addAll(users);
+  await session.commit();
+  if (batches) expect(env.statements()).toHaveLength(1);
+  const rows = await env.database.query(
+    'SELECT a.id, a.email, a.user_id, u.name FROM addresses a JOIN users u ON u.id = a.user_id ORDER BY a.id',
+  );
+  expect(rows).toEqual(
+    users.flatMap((user) => user.addresses.map(({ id, email }) => ({ id, email, user_id: user.id, name: user.name }))),
+  );
+});
+
+describe('a row that a trigger swallows', () => {
+  beforeAll(async () => {
+    await env.database.query(
+      `CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+         IF NEW.email = 'a0' THEN RETURN NULL; END IF; RETURN NEW; END $$;
+       CREATE TRIGGER swallow BEFORE INSERT ON addresses FOR EACH ROW EXECUTE FUNCTION swallow()`,
+    );
+  });
+  afterAll(async () => {
+    await env.database.query('DROP TRIGGER swallow ON addresses; DROP FUNCTION swallow');
+  });
+
+  const addresses = (count: number): Address[] => Array.from({ length: count }, (_, at) => Address.of(`a${at}`));
+
+  test.each([
+    ['one of one', () => addresses(1), 1],
+    ['one of a few', () => addresses(3), 3],
+    ['one of many', () => addresses(30), 30],
+    ['the child of a new parent', () => [User.named('ed', ...addresses(1))], 1],
+    ['one of the children of a new parent', () => [User.named('ed', ...addresses(4))], 4],
+    ['one of the many children of a new parent', () => [User.named('ed', ...addresses(30))], 30],
+  ])('%s: the COMMIT that travels along is not carried out', async (_, objects, sent) => {
+    session.addAll(objects());
+    await expect(session.commit()).rejects.toThrow(
+      `INSERT INTO "addresses" was sent for ${sent} row(s), and the database reports ${sent - 1} row(s)`,
+    );
+    expect(await env.database.query('SELECT 1 FROM users UNION ALL SELECT 1 FROM addresses')).toEqual([]);
+    expect(session.new).toHaveLength(0);
+  });
+});
+
 test('both ends of a many-to-many relation and their join rows are one statement', async () => {
   const red = Keyword.of('red');
   session.addAll([Item.of('one', red), Item.of('two', red, Keyword.of('blue'))]);
@@ -107,21 +161,22 @@ test('a tree is one statement, and its keys grow from level to level', async () 
   expect(rows.filter(({ data, parent }) => data.slice(0, -2) !== (parent ?? ''))).toEqual([]);
 });
 
-test('keys that are foreign keys too, uuids, defaults and versions come back to their objects', async () => {
-  const invoice = Object.assign(new Invoice(), { title: 'first' });
-  invoice.lines = [1, 2, 3].map((position) =>
-    Object.assign(new Line(), { position, ...(position === 2 ? { price: '5.50' } : {}) }),
-  );
-  session.add(invoice);
-  await session.commit();
-  expect(invoice.id).toMatch(/^[0-9a-f-]{36}$/);
-  expect(invoice.lines.map(({ price, version }) => [price, version])).toEqual([
-    ['0.00', 1],
-    ['5.50', 1],
-    ['0.00', 1],
-  ]);
-  expect(await session.get(Line, { position: 2, invoice })).toBe(invoice.lines[1]);
-});
+test.each([3, 9])(
+  'keys that are foreign keys too, uuids, defaults and versions come back to %i objects',
+  async (count) => {
+    const invoice = Object.assign(new Invoice(), { title: 'first' });
+    invoice.lines = Array.from({ length: count }, (_, at) =>
+      Object.assign(new Line(), { position: at + 1, ...(at === 1 ? { price: '5.50' } : {}) }),
+    );
+    session.add(invoice);
+    await session.commit();
+    expect(invoice.id).toMatch(/^[0-9a-f-]{36}$/);
+    expect(invoice.lines.map(({ price, version }) => [price, version])).toEqual(
+      invoice.lines.map((_, at) => [at === 1 ? '5.50' : '0.00', 1]),
+    );
+    expect(await session.get(Line, { position: 2, invoice })).toBe(invoice.lines[1]);
+  },
+);
 
 test('a child whose parent is not new, beside one whose parent is', async () => {
   const old = User.named('old');

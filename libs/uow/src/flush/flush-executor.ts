@@ -33,6 +33,7 @@ export class FlushExecutor {
   #at = 0;
   #sent: BoundStatement[] = [];
   #stale: StaleRow | null = null;
+  #refused: Error | null = null;
 
   constructor(plan: FlushPlan, options: ExecutorOptions) {
     this.#steps = plan.steps;
@@ -92,6 +93,10 @@ export class FlushExecutor {
     const stale = staleRowsOf(error);
     if (stale === null) return null;
     const bound = this.#sent.find(({ id }) => id === stale.statementId);
+    if (bound?.refused !== undefined) {
+      this.#refused ??= bound.refused(stale.ordinals, error);
+      return this.#refused;
+    }
     const change = bound?.changes[(stale.ordinals[0] ?? 1) - 1];
     if (change?.kind !== 'update' && change?.kind !== 'delete') return null;
     this.#stale = new StaleRow(change, stale.ordinals.length, error);

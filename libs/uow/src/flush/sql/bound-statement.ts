@@ -8,6 +8,8 @@ export interface BoundStatement {
   readonly id: number;
   /** The rows it writes, in the order of the ordinals that a stale marker names. */
   readonly changes: readonly Change[];
+  /** What its own check found, by the numbers that its error brought; left out where these are ordinals of stale rows. */
+  refused?(numbers: readonly number[], cause: unknown): Error;
   /** Takes generated values and counts from the answer. */
   settle(result: StatementResult): void;
 }

@@ -6,7 +6,8 @@ import type { FlushStep, InsertStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
 import { FEW_INSERTS, fewInserts } from './few-inserts.js';
-import { expectInserted, sqlNames } from './insert-parts.js';
+import { notInserted, sqlNames } from './insert-parts.js';
+import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
 /**
@@ -75,7 +76,8 @@ function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap
     keys.push({ column, from, key: value.column });
   }
   const missing = mapping.keyColumns.filter((column) => first.values[column.index] === undefined);
-  if (missing.some((column) => column.drawSql === null) || given.length + keys.length === 0) return null;
+  const sent = given.filter((column) => !(first.values[column.index] instanceof SqlExpression));
+  if (missing.some((column) => column.drawSql === null) || sent.length + keys.length === 0) return null;
   const answered = mapping.columns.filter((column) => {
     const value = first.values[column.index];
     return value === undefined || value instanceof SqlExpression;
@@ -109,15 +111,18 @@ export function chainedInserts(chain: readonly Link[]): BoundStatement {
       values.push(`{${rows.join()}}`);
     }
   }
-  values.push(Math.max(...chain.map(({ step }) => step.changes.length)));
 
   const { mapping } = chain[0]!.step;
-  const { id, text } = textOf(mapping, `chain/${chain.map(shapeOf).join('+')}`, () => textFor(chain));
+  const { id, text } = textOf(mapping, `chain/${chain.map(shapeOf).join('+')}`, (number) => textFor(number, chain));
   const changes = chain.flatMap(({ step }) => step.changes);
   return {
     id,
     changes,
     statement: arrayRows(text, values),
+    refused([at = 0, reported = 0], cause) {
+      const { mapping, changes: sent } = chain[at]!.step;
+      return notInserted(mapping, sent.length, reported, cause);
+    },
     settle(result) {
       settle(chain, result);
       for (const change of changes) change.isDone = true;
@@ -125,11 +130,10 @@ export function chainedInserts(chain: readonly Link[]): BoundStatement {
   };
 }
 
-function textFor(chain: readonly Link[]): string {
+function textFor(number: number, chain: readonly Link[]): string {
   let parameter = 0;
   const ctes: string[] = [];
   const answers: string[] = [];
-  const joins: string[] = [];
   chain.forEach(({ step, keys, given, drawn, answered }, at) => {
     const { mapping } = step;
     const first = step.changes[0]!;
@@ -169,19 +173,41 @@ function textFor(chain: readonly Link[]): string {
     ctes.push(
       `i${at} AS (INSERT INTO ${mapping.table} (${sqlNames(columns)})${overriding} SELECT ${all} FROM v${at} AS v${parents.join('')} ORDER BY v.n RETURNING ${sqlNames(returned)})`,
     );
-    answers.push(`(SELECT count(*) FROM i${at})`);
-    if (answered.length === 0) return;
-    // A key that was not drawn here finds its row by the value that was sent for it.
-    const same = mapping.keyColumns.map((column) => `i.${column.sql} = ${keySource(column, keys, drawn)}`);
-    const through = keys
-      .filter(({ column }) => column.isKey)
-      .map(({ column, from }) => ` JOIN v${from} AS p${column.index} ON p${column.index}.n = v.r${column.index}`);
-    joins.push(
-      ` LEFT JOIN (SELECT v.n, ${answered.map((column) => `i.${column.sql} AS a${column.index}`).join(', ')} FROM v${at} AS v${through.join('')} JOIN i${at} AS i ON ${same.join(' AND ')}) AS a${at} ON a${at}.n = g.n`,
-    );
-    answers.push(...answered.map((column) => `a${at}.a${column.index}`));
+    if (answered.length > 0) answers.push(answerOf(chain, at));
   });
-  return `WITH ${ctes.join(', ')} SELECT g.n, ${answers.join(', ')} FROM generate_series(1, $${++parameter}::int) AS g(n)${joins.join('')}`;
+  answers.push(checkOf(number, chain));
+  return `WITH ${ctes.join(', ')} ${answers.join(' UNION ALL ')}`;
+}
+
+/** What one link brings back: its number, the ordinals of its rows, and what is asked of them. */
+function answerOf(chain: readonly Link[], at: number): string {
+  const { step, keys, drawn } = chain[at]!;
+  // A key that was not drawn here finds its row by the value that was sent for it.
+  const same = step.mapping.keyColumns.map((column) => `i.${column.sql} = ${keySource(column, keys, drawn)}`);
+  const through = keys
+    .filter(({ column }) => column.isKey)
+    .map(({ column, from }) => ` JOIN v${from} AS p${column.index} ON p${column.index}.n = v.r${column.index}`);
+  return `SELECT ${at}, v.n, ${answersOf(chain, at)} FROM v${at} AS v${through.join('')} JOIN i${at} AS i ON ${same.join(' AND ')}`;
+}
+
+/** The columns that are asked for, of all links, with the values of one of them. */
+function answersOf(chain: readonly Link[], at: number): string {
+  return chain
+    .flatMap(({ answered }, position) =>
+      answered.map((column) => (position === at ? `i.${column.sql}` : `NULL::${column.type}`)),
+    )
+    .join(', ');
+}
+
+/** Fails where a link has stored another number of rows than it was sent, with its number and that of the rows. */
+function checkOf(number: number, chain: readonly Link[]): string {
+  const checks = chain.flatMap(({ step }, at) => {
+    if (!step.mapping.confirmRows) return [`(SELECT count(*) FROM i${at})`];
+    const fails = failWith(number, `'${at},' || count(*)`);
+    return [`(SELECT CASE WHEN count(*) <> (SELECT count(*) FROM v${at}) THEN ${fails} ELSE 0 END FROM i${at})`];
+  });
+  const nothing = answersOf(chain, -1);
+  return `SELECT -1, ${checks.join(' + ')}${nothing === '' ? '' : `, ${nothing}`}`;
 }
 
 function keySource(column: ColumnMapping, keys: readonly KeyColumn[], drawn: readonly ColumnMapping[]): string {
@@ -192,18 +218,19 @@ function keySource(column: ColumnMapping, keys: readonly KeyColumn[], drawn: rea
 }
 
 function settle(chain: readonly Link[], result: StatementResult): void {
-  const rows = result.rows as unknown[][];
-  let at = 1;
-  for (const { step, answered } of chain) {
-    const { mapping, changes } = step;
-    const count = Number(rows[0]?.[at++] ?? 0);
-    expectInserted(mapping, changes.length, count);
-    for (const row of rows) {
-      const change = changes[Number(row[0]) - 1];
-      if (change === undefined) continue;
-      for (let offset = 0; offset < answered.length; offset++) change.answer(answered[offset]!, row[at + offset]);
-    }
-    at += answered.length;
+  const offsets: number[] = [];
+  let offset = 2;
+  for (const { answered } of chain) {
+    offsets.push(offset);
+    offset += answered.length;
+  }
+  for (const row of result.rows as unknown[][]) {
+    const at = Number(row[0]);
+    if (at === -1) continue;
+    const { step, answered } = chain[at]!;
+    const change = step.changes[Number(row[1]) - 1]!;
+    const from = offsets[at]!;
+    for (let index = 0; index < answered.length; index++) change.answer(answered[index]!, row[from + index]);
   }
 }
 

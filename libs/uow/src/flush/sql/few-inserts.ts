@@ -3,7 +3,8 @@ import { KeyOfInsert, SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
-import { answeredColumns, expectInserted, givenColumns, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
 /**
@@ -49,22 +50,26 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
       }
     }
   }
-  const { id, text } = textOf(steps[0]!.mapping, shape, () => textFor(rows, positions));
+  const { id, text } = textOf(steps[0]!.mapping, shape, (number) => textFor(number, rows, positions));
   return {
     id,
     changes: rows.map(({ change }) => change),
     statement: arrayRows(text, values),
+    refused(missing, cause) {
+      const { mapping } = rows[missing[0]!]!.change;
+      const sent = rows.filter(({ change }) => change.mapping === mapping).length;
+      const gone = missing.filter((at) => rows[at]!.change.mapping === mapping).length;
+      return notInserted(mapping, sent, sent - gone, cause);
+    },
     settle(result) {
-      const answer = (result.rows as unknown[][])[0] ?? [];
+      const [answer] = result.rows as unknown[][];
       let at = 0;
       for (const { change, read } of rows) {
-        if (answer[at] !== null) for (const column of read) change.answer(column, answer[at++]);
-        else at += read.length;
+        for (const column of read) {
+          const value = answer?.[at++];
+          if (value !== undefined) change.answer(column, value);
+        }
         change.isDone = true;
-      }
-      for (const { mapping, changes } of steps) {
-        const there = changes.filter((change) => change.answered(mapping.keyColumns[0]!) !== undefined);
-        expectInserted(mapping, changes.length, there.length);
       }
     },
   };
@@ -76,9 +81,10 @@ function referenceOf(value: unknown, positions: ReadonlyMap<InsertChange, number
   return positions.get(value.insert) ?? null;
 }
 
-function textFor(rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {
+function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {
   let parameter = 0;
   const answers: string[] = [];
+  const missing: string[] = [];
   const inserts = rows.map(({ change, given, read }, at) => {
     const { mapping } = change;
     const list = given.map((column) => {
@@ -88,10 +94,18 @@ function textFor(rows: readonly Row[], positions: ReadonlyMap<InsertChange, numb
       if (reference === null) return `$${++parameter}`;
       return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
     });
-    for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i)`);
+    if (mapping.confirmRows) missing.push(`CASE WHEN r.a${answers.length} IS NULL THEN ${at} END`);
+    for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i) AS a${answers.length}`);
     const row =
       given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
     return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames(read)})`;
   });
-  return `WITH ${inserts.join(', ')} SELECT ${answers.join(', ')}`;
+  const answer = `WITH ${inserts.join(', ')} SELECT ${answers.join(', ')}`;
+  if (missing.length === 0) return answer;
+  const found = `concat_ws(',', ${missing.join(', ')})`;
+  // Behind OFFSET the server looks for each row once, and not again for the check.
+  return (
+    `WITH ${inserts.join(', ')} SELECT r.*, CASE WHEN ${found} <> '' THEN ${failWith(number, found)} END ` +
+    `FROM (SELECT ${answers.join(', ')} OFFSET 0) AS r`
+  );
 }

@@ -3,11 +3,11 @@ import { FlushError } from '../../errors/flush-errors.js';
 import { SqlExpression } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 
-/** @throws FlushError where the database has not stored every row that it was sent */
-export function expectInserted(mapping: EntityMapping, expected: number, reported: number | null): void {
-  if (reported === expected || !mapping.confirmRows) return;
-  throw new FlushError(
-    `INSERT INTO ${mapping.table} was sent for ${expected} row(s), and the database reports ${reported ?? 'no'} row(s). A trigger, a rule or row-level security swallowed some of them; set confirmRows: false for ${mapping.name} if that is meant.`,
+/** The database has not stored every row that it was sent. */
+export function notInserted(mapping: EntityMapping, sent: number, reported: number, cause: unknown): FlushError {
+  return new FlushError(
+    `INSERT INTO ${mapping.table} was sent for ${sent} row(s), and the database reports ${reported} row(s). A trigger, a rule or row-level security swallowed some of them; set confirmRows: false for ${mapping.name} if that is meant.`,
+    { cause },
   );
 }
 

@@ -3,55 +3,28 @@ import { SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
-import { answeredColumns, expectInserted, givenColumns, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { fewInserts } from './few-inserts.js';
+import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
 import { RowSource, typed } from './row-source.js';
+import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
 /**
- * INSERT for all rows of a step. One row is plain VALUES. Many rows travel as one array for each column; where
+ * INSERT for all rows of a step. Many rows travel as one array for each column; where
  * the database makes the key, keys are drawn first, each with its row's ordinal, so that what comes back finds
  * its object without trusting the order of RETURNING.
  */
 export function insertStatements(step: InsertStep): BoundStatement[] {
   const { mapping, changes } = step;
-  if (changes.length === 1) return [insertOne(mapping, changes[0]!)];
+  if (changes.length === 1) return [fewInserts([step])];
   const given = givenColumns(mapping, changes[0]!);
   const missingKeys = mapping.keyColumns.filter((column) => changes[0]!.values[column.index] === undefined);
   const canDraw = missingKeys.every((column) => column.drawSql !== null);
   // A key that nothing here can draw comes from a default or trigger of the table: then row by row, in one batch.
-  if (!canDraw || given.length === 0) return changes.map((change) => insertOne(mapping, change));
-  return [insertMany(mapping, changes, given, missingKeys)];
-}
-
-function insertOne(mapping: EntityMapping, change: InsertChange): BoundStatement {
-  const given = givenColumns(mapping, change);
-  const answered = answeredColumns(mapping, change);
-  const values: unknown[] = [];
-  const shape = `i1/${shapeOf(mapping, change)}`;
-  for (const column of given) {
-    const value = change.values[column.index];
-    if (!(value instanceof SqlExpression)) values.push(resolved(value));
+  if (!canDraw || given.length === 0) {
+    return changes.map((change) => fewInserts([{ ...step, changes: [change] }]));
   }
-  const { id, text } = textOf(mapping, shape, () => {
-    let parameter = 0;
-    const list = given.map((column) => {
-      const value = change.values[column.index];
-      return value instanceof SqlExpression ? value.sql : `$${++parameter}`;
-    });
-    const row =
-      given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
-    return `INSERT INTO ${mapping.table} ${row}${answered.length === 0 ? '' : ` RETURNING ${sqlNames(answered)}`}`;
-  });
-  return {
-    id,
-    changes: [change],
-    statement: arrayRows(text, values),
-    settle(result) {
-      expectInserted(mapping, 1, result.rowCount);
-      if (answered.length > 0 && result.rows.length > 0) take(change, answered, result.rows[0] as unknown[], 0);
-      change.isDone = true;
-    },
-  };
+  return [insertMany(mapping, changes, given, missingKeys)];
 }
 
 function insertMany(
@@ -73,7 +46,7 @@ function insertMany(
       })),
   );
   const matched = answered.length > 0;
-  const { id, text } = textOf(mapping, `in${source.shape}/${shapeOf(mapping, first)}`, () => {
+  const { id, text } = textOf(mapping, `in${source.shape}/${shapeOf(mapping, first)}`, (number) => {
     const list = given
       .map((column) => {
         const value = first.values[column.index];
@@ -81,7 +54,13 @@ function insertMany(
       })
       .join(', ');
     const into = `INSERT INTO ${mapping.table} `;
-    if (!matched) return `${into}(${sqlNames(given)})${overriding(given)} SELECT ${list} FROM ${source.from()}`;
+    const check = mapping.confirmRows
+      ? `CASE WHEN count(*) <> ${source.count()} THEN ${failWith(number, 'count(*)')} END`
+      : 'count(*)';
+    if (!matched) {
+      const insert = `${into}(${sqlNames(given)})${overriding(given)} SELECT ${list} FROM ${source.from()}`;
+      return `WITH i AS (${insert} RETURNING 1) SELECT ${check} FROM i`;
+    }
     const draws = drawn.map((column) => `, ${column.drawSql!} AS d${column.index}`).join('');
     const all = [...drawn, ...given];
     const allValues = [...drawn.map((column) => `v.d${column.index}`), list].join(', ');
@@ -93,23 +72,24 @@ function insertMany(
     return (
       `WITH v AS MATERIALIZED (SELECT v.*${draws} FROM ${source.from()}), ` +
       `i AS (${into}(${sqlNames(all)})${overriding(all)} SELECT ${allValues} FROM v ORDER BY v.n RETURNING ${sqlNames(returned)}) ` +
-      `SELECT v.n, ${answered.map((column) => `i.${column.sql}`).join(', ')} FROM i JOIN v ON ${keys.join(' AND ')}`
+      `SELECT v.n, ${answered.map((column) => `i.${column.sql}`).join(', ')}, c.fails ` +
+      `FROM (SELECT ${check} AS fails FROM i) AS c LEFT JOIN (i JOIN v ON ${keys.join(' AND ')}) ON true`
     );
   });
   return {
     id,
     changes,
     statement: arrayRows(text, source.parameters()),
+    refused: ([reported = 0], cause) => notInserted(mapping, changes.length, reported, cause),
     settle(result) {
-      expectInserted(mapping, changes.length, result.rowCount);
       if (matched) {
-        for (const row of result.rows as unknown[][]) take(changes[Number(row[0]) - 1]!, answered, row, 1);
+        for (const row of result.rows as unknown[][]) {
+          const change = changes[Number(row[0]) - 1];
+          if (change === undefined) continue;
+          for (let at = 0; at < answered.length; at++) change.answer(answered[at]!, row[at + 1]);
+        }
       }
       for (const change of changes) change.isDone = true;
     },
   };
-}
-
-function take(change: InsertChange, columns: readonly ColumnMapping[], row: readonly unknown[], from: number): void {
-  for (let at = 0; at < columns.length; at++) change.answer(columns[at]!, row[from + at]);
 }

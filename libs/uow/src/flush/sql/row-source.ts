@@ -62,10 +62,16 @@ export class RowSource<Row> {
     return `v AS ${this.isFew ? '' : 'MATERIALIZED '}(SELECT * FROM ${this.from()})`;
   }
 
-  /** SQL of how many of the rows are in a table with the ordinals of those found, as a condition that some are not. */
+  /** SQL of how many rows there are. */
+  count(): string {
+    if (this.isFew) return String(this.#rows.length);
+    const [first] = this.#columns;
+    return first === undefined ? '$1::integer' : `cardinality($1::${first.column.arrayType}[])`;
+  }
+
+  /** A condition: of a table with the ordinals of those found, that some are not among them. */
   someMissing(found: string): string {
-    if (this.isFew) return `count(${found}.n) <> ${this.#rows.length}`;
-    return `count(${found}.n) <> cardinality($1::${this.#columns[0]!.column.arrayType}[])`;
+    return `count(${found}.n) <> ${this.count()}`;
   }
 
   /** SQL of the ordinals that a table with the ordinals of those found does not have, as a text. */
