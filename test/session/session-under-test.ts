@@ -65,6 +65,7 @@ export class SessionUnderTest {
       given.policies ?? [],
       (given.options?.staleCheck ?? 'on') === 'on',
     );
+    await mappings.learnTableTypes();
     const source = new SessionSource(core, mappings, new FindQueries(dataSource, mappings), manager);
     serveLazyRelations(dataSource, (entity, path) => source.loadLazily(entity, path));
     return new SessionUnderTest(database, proxy, dataSource, core, source, manager, reports);

@@ -24,12 +24,12 @@ import type { EntityOptions, UowOptions } from './uow-module-options.js';
  * @param found what Nest found under the data source's token
  * @throws UnknownDataSourceError when that is no data source
  */
-export function serveDataSource(
+export async function serveDataSource(
   application: UowApplication,
   name: string,
   found: unknown,
   given: UowOptions,
-): ServedDataSource {
+): Promise<ServedDataSource> {
   if (!isDataSource(found)) {
     throw new UnknownDataSourceError(
       `UowModule found no TypeORM data source for "${name}". Import TypeOrmModule.forRoot(…) beside it, or the module that provides the DataSource in forRoot({ imports }), or hand it over: forRoot({ dataSource }).`,
@@ -59,6 +59,7 @@ export function serveDataSource(
     options.entities.map(policyOf),
     options.database.staleCheck !== 'off',
   );
+  if (dataSource.isInitialized) await learnTableTypes(mappings, name, application.report);
   const sessions = new SessionSource(database, mappings, new FindQueries(dataSource, mappings), application.manager);
   const takeLazyRelationsBack = serveLazyRelations(dataSource, (entity, path) => sessions.loadLazily(entity, path));
   const served: ServedDataSource = {
@@ -98,6 +99,18 @@ function policyOf({ target, staleCheck, confirmRows }: EntityOptions): EntityPol
     ...(staleCheck === undefined ? undefined : { staleCheck: staleCheck === 'on' }),
     ...(confirmRows === undefined ? undefined : { confirmRows }),
   };
+}
+
+/** Without them sessions rely on what the metadata says, as they do for tables that are made later. */
+async function learnTableTypes(mappings: CompiledMappings, name: string, report: Report): Promise<void> {
+  try {
+    await mappings.learnTableTypes();
+  } catch (error) {
+    report({
+      code: 'UOW_WARN_TABLE_TYPES_UNKNOWN',
+      message: `The column types of data source "${name}" could not be read (${(error as Error).message}). Sessions go by the types that the entities declare.`,
+    });
+  }
 }
 
 /** Sessions refuse such an entity at each use; who only has repositories of it should know once. */

@@ -1,6 +1,7 @@
 import type { DataSource } from 'typeorm';
 import type { ColumnMapping, ColumnRole, KeyGeneration, Snapshot } from '../database/entity-mapping.js';
 import { compileGetter, compileSetter, embeddedPath } from './property-access.js';
+import type { TableType } from './table-types.js';
 import { normalizedType, valueConversion } from './value-conversion.js';
 import type { ColumnMetadata, ValueConversion } from './value-conversion.js';
 
@@ -46,6 +47,8 @@ export class CompiledColumn implements ColumnMapping {
     dataSource: DataSource,
     readonly metadata: ColumnMetadata,
     readonly index: number,
+    /** What the table has, where that is another type than the metadata's. */
+    table?: TableType,
   ) {
     this.name = metadata.databaseName;
     this.sql = dataSource.driver.escape(metadata.databaseName);
@@ -64,10 +67,11 @@ export class CompiledColumn implements ColumnMapping {
     this.insertable = metadata.isInsert && !this.computed;
     this.updatable = metadata.isUpdate && !this.computed;
 
-    const base = normalizedType(dataSource, metadata);
-    const full = fullType(dataSource, metadata, base);
-    this.type = metadata.isArray ? `${full}[]` : full;
-    const arrayType = metadata.isArray ? undefined : ELEMENT_TYPES.get(base);
+    const mapped = normalizedType(dataSource, metadata);
+    const base = table?.base ?? mapped;
+    const full = fullType(dataSource, metadata, mapped);
+    this.type = table?.type ?? (metadata.isArray ? `${full}[]` : full);
+    const arrayType = metadata.isArray || table !== undefined ? undefined : ELEMENT_TYPES.get(base);
     this.arrayType = arrayType ?? 'text';
     this.castsElement = arrayType === undefined;
     this.#unchanged = unchangedSql(metadata, base, this.type);

@@ -4,6 +4,7 @@ import { shownValue } from '../errors/shown-value.js';
 import { InvalidIdentityError } from '../errors/session-errors.js';
 import { CompiledColumn } from './column-mapping.js';
 import { compileIsChanged, compileRowReader, joinKeyParts } from './compiled-accessors.js';
+import type { TableType } from './table-types.js';
 import { virtualColumnsOf, withVirtualColumns } from './virtual-columns.js';
 import type { ReadColumn } from './virtual-columns.js';
 import { CompiledListeners } from './entity-listeners.js';
@@ -53,6 +54,8 @@ export class CompiledMapping implements EntityMapping {
     readonly metadata: EntityMetadata,
     lookup: MappingLookup,
     policy: EntityPolicy,
+    /** Of columns whose tables have other types than the metadata says. */
+    tableType: (table: string, column: string) => TableType | undefined = () => undefined,
   ) {
     this.#lookup = lookup;
     this.target = metadata.target;
@@ -63,7 +66,9 @@ export class CompiledMapping implements EntityMapping {
       .join('.');
     this.columns = metadata.columns
       .filter((column) => !column.isVirtualProperty)
-      .map((column, index) => new CompiledColumn(dataSource, column, index));
+      .map(
+        (column, index) => new CompiledColumn(dataSource, column, index, tableType(this.table, column.databaseName)),
+      );
     this.keyColumns = this.columns.filter((column) => column.isKey);
     this.version = this.columns.find((column) => column.role === 'version') ?? null;
     this.createDate = this.columns.find((column) => column.role === 'createDate') ?? null;

@@ -4,6 +4,8 @@ import type { EntityMapping, EntityMappings } from '../database/entity-mapping.j
 import { UnmappedEntityError } from '../errors/session-errors.js';
 import { CompiledMapping } from './entity-mapping.js';
 import type { EntityPolicy } from './entity-mapping.js';
+import { typesOfTables } from './table-types.js';
+import type { TableType } from './table-types.js';
 
 /** A policy for one entity, as the module's `entities` option gives it. */
 export interface EntityPolicyEntry extends Partial<EntityPolicy> {
@@ -22,6 +24,7 @@ export class CompiledMappings implements EntityMappings {
   readonly #byClass = new Map<unknown, EntityMapping | null>();
   #metadatas: readonly EntityMetadata[] | null = null;
   #all: readonly EntityMapping[] | null = null;
+  #tableTypes: ReadonlyMap<string, TableType> = new Map();
 
   /**
    * @param staleCheck whether unversioned updates check old values, unless an entity says otherwise
@@ -57,6 +60,18 @@ export class CompiledMappings implements EntityMappings {
     const constructor: unknown = entity.constructor;
     if (typeof constructor !== 'function' || constructor === Object) return null;
     return this.#find(constructor);
+  }
+
+  /**
+   * Learns which columns have other types in their tables than in the metadata. Before anything is read or written:
+   * mappings are compiled again. Tables that are not there yet are as the metadata says.
+   */
+  async learnTableTypes(): Promise<void> {
+    const columns = this.all.flatMap(({ table, columns: own }) => own.map(({ name, type }) => ({ table, name, type })));
+    const found = await typesOfTables(this.#dataSource, columns);
+    if (found.size === 0) return;
+    this.#tableTypes = new Map([...found].map(([{ table, name }, type]) => [`${table}.${name}`, type]));
+    this.#forget();
   }
 
   #find(target: unknown): EntityMapping | null {
@@ -95,6 +110,7 @@ export class CompiledMappings implements EntityMappings {
         metadata,
         { of: (other) => this.#compile(other as EntityMetadata) },
         { staleCheck: policy?.staleCheck ?? this.#staleCheck, confirmRows: policy?.confirmRows ?? true },
+        (table, column) => this.#tableTypes.get(`${table}.${column}`),
       );
       this.#compiled.set(metadata, mapping);
     }
@@ -104,6 +120,10 @@ export class CompiledMappings implements EntityMappings {
   #renewIfInitializedAgain(): void {
     if (this.#metadatas === this.#dataSource.entityMetadatas) return;
     this.#metadatas = this.#dataSource.entityMetadatas;
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#compiled.clear();
     this.#byClass.clear();
     this.#all = null;
