@@ -97,7 +97,13 @@ export class RequestUnits {
 
   /** Closes a unit once its running scopes have settled; whoever opened it does not wait. */
   release(unit: AmbientUnit): void {
-    void this.#close(unit);
+    // Most requests of many applications: nothing to wait for.
+    if (!unit.isUnused) {
+      void this.#close(unit);
+      return;
+    }
+    abandonResultsOf(unit);
+    void unit.closing();
   }
 
   async #close(unit: AmbientUnit): Promise<void> {

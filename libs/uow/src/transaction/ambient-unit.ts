@@ -40,6 +40,11 @@ export class AmbientUnit implements Frame {
     return this.#closed;
   }
 
+  /** True while no data source was used in it. */
+  get isUnused(): boolean {
+    return this.#first === null;
+  }
+
   /** The contexts that were used so far. */
   get contexts(): Iterable<TransactionContext> {
     if (this.#first === null) return [];
