@@ -222,6 +222,8 @@ export interface ListenedEvent {
 
 export interface EntityListeners {
   has(moment: ListenedMoment): boolean;
+  /** False where nobody listens at any moment. */
+  readonly isHeard: boolean;
   /** Calls them one after another, and waits for each. */
   run(moment: ListenedMoment, entity: object, event: ListenedEvent): Promise<void>;
 }

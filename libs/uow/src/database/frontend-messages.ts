@@ -1,13 +1,15 @@
 const PARSE = 0x50;
 const BIND = 0x42;
-const DESCRIBE = 0x44;
-const EXECUTE = 0x45;
 const CLOSE = 0x43;
-const SYNC = 0x53;
 const STATEMENT = 0x53;
-const PORTAL = 0x50;
+
+/** Messages that are always the same: for the unnamed portal, without a limit of rows. */
+const DESCRIBE_PORTAL = Uint8Array.of(0x44, 0, 0, 0, 6, 0x50, 0);
+const EXECUTE_ALL = Uint8Array.of(0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0);
+const SYNC = Uint8Array.of(0x53, 0, 0, 0, 4);
 
 const FIRST_SIZE = 1_024;
+/** Up to so many UTF-16 units a text is written here, unit by unit: the call that writes longer ones has its price. */
 const SHORT = 48;
 /** The most bytes that one UTF-16 unit takes in UTF-8. */
 const BYTES_PER_UNIT = 3;
@@ -22,6 +24,7 @@ export class FrontendMessages {
 
   /** @param name the empty name is the statement that the next Parse replaces */
   parse(name: string, text: string): void {
+    this.#reserve(5 + spaceFor(name) + 1 + spaceFor(text) + 1 + 2);
     const start = this.#open(PARSE);
     this.#cString(name);
     this.#cString(text);
@@ -31,6 +34,9 @@ export class FrontendMessages {
 
   /** @param values encoded: null, text or bytes */
   bind(statement: string, values: readonly unknown[]): void {
+    let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * values.length + 2 + 4;
+    for (const value of values) space += 4 + spaceFor(value);
+    this.#reserve(space);
     const start = this.#open(BIND);
     this.#cString('');
     this.#cString(statement);
@@ -46,28 +52,23 @@ export class FrontendMessages {
 
   /** Asks for the columns of what was bound last. */
   describe(): void {
-    const start = this.#open(DESCRIBE);
-    this.#byte(PORTAL);
-    this.#cString('');
-    this.#close(start);
+    this.#constant(DESCRIBE_PORTAL);
   }
 
   execute(): void {
-    const start = this.#open(EXECUTE);
-    this.#cString('');
-    this.#int32(0);
-    this.#close(start);
+    this.#constant(EXECUTE_ALL);
   }
 
   closeStatement(name: string): void {
+    this.#reserve(5 + 1 + spaceFor(name) + 1);
     const start = this.#open(CLOSE);
-    this.#byte(STATEMENT);
+    this.#buffer[this.#length++] = STATEMENT;
     this.#cString(name);
     this.#close(start);
   }
 
   sync(): void {
-    this.#close(this.#open(SYNC));
+    this.#constant(SYNC);
   }
 
   /** The bytes of everything so far. */
@@ -75,8 +76,14 @@ export class FrontendMessages {
     return this.#buffer.subarray(0, this.#length);
   }
 
+  #constant(bytes: Uint8Array): void {
+    this.#reserve(bytes.length);
+    this.#buffer.set(bytes, this.#length);
+    this.#length += bytes.length;
+  }
+
+  /** Begins a message; gives where its length belongs. */
   #open(type: number): number {
-    this.#reserve(5);
     this.#buffer[this.#length] = type;
     const start = this.#length + 1;
     this.#length += 5;
@@ -89,37 +96,32 @@ export class FrontendMessages {
   }
 
   #value(value: unknown): void {
+    const at = this.#length;
+    this.#length += 4;
     if (value === null || value === undefined) {
-      this.#int32(-1);
+      this.#writeInt32(-1, at);
       return;
     }
     if (value instanceof Uint8Array) {
-      this.#int32(value.length);
-      this.#reserve(value.length);
       this.#buffer.set(value, this.#length);
       this.#length += value.length;
-      return;
+    } else {
+      this.#text(value as string);
     }
-    this.#reserve(4);
-    const at = this.#length;
-    this.#length += 4;
-    this.#text(value as string);
     this.#writeInt32(this.#length - at - 4, at);
   }
 
   #cString(text: string): void {
     this.#text(text);
-    this.#byte(0);
+    this.#buffer[this.#length++] = 0;
   }
 
   #text(text: string): void {
     const { length } = text;
     if (length > SHORT) {
-      this.#reserve(Buffer.byteLength(text));
       this.#length += this.#buffer.write(text, this.#length);
       return;
     }
-    this.#reserve(length * BYTES_PER_UNIT);
     const buffer = this.#buffer;
     let at = this.#length;
     for (let index = 0; index < length; index++) {
@@ -133,21 +135,9 @@ export class FrontendMessages {
     this.#length = at;
   }
 
-  #byte(value: number): void {
-    this.#reserve(1);
-    this.#buffer[this.#length++] = value;
-  }
-
   #int16(value: number): void {
-    this.#reserve(2);
     this.#buffer[this.#length++] = value >>> 8;
     this.#buffer[this.#length++] = value;
-  }
-
-  #int32(value: number): void {
-    this.#reserve(4);
-    this.#writeInt32(value, this.#length);
-    this.#length += 4;
   }
 
   #writeInt32(value: number, at: number): void {
@@ -165,4 +155,10 @@ export class FrontendMessages {
     grown.set(this.#buffer.subarray(0, this.#length));
     this.#buffer = grown;
   }
+}
+
+/** Bytes that a value takes at most. */
+function spaceFor(value: unknown): number {
+  if (typeof value === 'string') return value.length > SHORT ? Buffer.byteLength(value) : value.length * BYTES_PER_UNIT;
+  return value instanceof Uint8Array ? value.length : 0;
 }

@@ -100,7 +100,7 @@ export function isHeardAfter(pictures: readonly RowPicture[]): boolean {
 
 /** True where any entity has a listener of the moments before and after a flush. */
 export function listensToFlushes(mappings: EntityMappings): boolean {
-  return mappings.all.some(({ listeners }) => MOMENTS.some((moment) => listeners.has(moment)));
+  return mappings.all.some(({ listeners }) => listeners.isHeard && MOMENTS.some((moment) => listeners.has(moment)));
 }
 
 const MOMENTS: readonly ListenedMoment[] = [

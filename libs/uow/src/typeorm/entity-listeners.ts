@@ -30,6 +30,10 @@ export class CompiledListeners implements EntityListeners {
     this.#listened = new Set(MOMENTS.filter((moment) => metadata[`${moment}Listeners`].length > 0));
   }
 
+  get isHeard(): boolean {
+    return this.#listened.size > 0 || this.#dataSource.subscribers.length > 0;
+  }
+
   has(moment: ListenedMoment): boolean {
     if (this.#listened.has(moment)) return true;
     return this.#dataSource.subscribers.length > 0 && this.#subscribers(moment).length > 0;

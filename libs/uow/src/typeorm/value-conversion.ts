@@ -159,6 +159,9 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
 
   const same = (value: unknown, frozen: unknown): boolean => {
     if (value === frozen) return true;
+    if (isPlain && typeof value !== 'object' && typeof value === typeof frozen) {
+      return Number.isNaN(value) && Number.isNaN(frozen);
+    }
     if (frozen instanceof FrozenText) return same(value, frozen.frozen);
     if (value === null || frozen === null || frozen === undefined) return false;
     if (typeof frozen === 'number' && value instanceof Date) return Object.is(value.getTime(), frozen);
