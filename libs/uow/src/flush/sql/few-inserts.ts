@@ -84,7 +84,7 @@ function referenceOf(value: unknown, positions: ReadonlyMap<InsertChange, number
 function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {
   let parameter = 0;
   const answers: string[] = [];
-  const missing: string[] = [];
+  const checked: { readonly at: number; readonly answer: string }[] = [];
   const inserts = rows.map(({ change, given, read }, at) => {
     const { mapping } = change;
     const list = given.map((column) => {
@@ -94,18 +94,23 @@ function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<In
       if (reference === null) return `$${++parameter}`;
       return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
     });
-    if (mapping.confirmRows) missing.push(`CASE WHEN r.a${answers.length} IS NULL THEN ${at} END`);
+    if (mapping.confirmRows) checked.push({ at, answer: `r.a${answers.length}` });
     for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i) AS a${answers.length}`);
     const row =
       given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
     return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames(read)})`;
   });
-  const answer = `WITH ${inserts.join(', ')} SELECT ${answers.join(', ')}`;
-  if (missing.length === 0) return answer;
-  const found = `concat_ws(',', ${missing.join(', ')})`;
+  const written = `WITH ${inserts.join(', ')} `;
+  if (checked.length === 0) return `${written}SELECT ${answers.join(', ')}`;
+  const anyMissing = checked.map(({ answer }) => `${answer} IS NULL`).join(' OR ');
+  const [first] = checked;
+  const missing =
+    checked.length === 1
+      ? `coalesce(${first!.answer}::text, '${first!.at}')`
+      : `concat_ws(',', ${checked.map(({ at, answer }) => `CASE WHEN ${answer} IS NULL THEN ${at} END`).join(', ')})`;
   // Behind OFFSET the server looks for each row once, and not again for the check.
   return (
-    `WITH ${inserts.join(', ')} SELECT r.*, CASE WHEN ${found} <> '' THEN ${failWith(number, found)} END ` +
+    `${written}SELECT r.*, CASE WHEN ${anyMissing} THEN ${failWith(number, missing)} END ` +
     `FROM (SELECT ${answers.join(', ')} OFFSET 0) AS r`
   );
 }
