@@ -17,6 +17,9 @@ const { positionals, values } = parseArgs({
 const only = values.contenders?.split(',');
 const [mode] = positionals;
 const { quick, reference, update } = values;
+if (reference && (only !== undefined || positionals.some((each) => each !== 'growth'))) {
+  throw new Error('The reference is of all workloads and contenders: --reference goes alone, or with growth.');
+}
 if (mode === 'probes') await probeMode({ only, names: positionals.slice(1) });
 else if (mode === 'counters') await counterMode({ update });
 else if (mode === 'growth') await growthMode({ quick, reference });

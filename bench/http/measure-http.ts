@@ -84,7 +84,7 @@ async function measure(id: string, title: string, served: readonly Served[], ben
       }
       const one: Running = { application, process, port: first.message.port, results: [] };
       running.push(one);
-      await request(one, 1_500);
+      await request(one, Math.min(1_500, bench.pace.warmUpMs));
     }
     for (let round = 0; round < bench.pace.rounds; round++) {
       for (const one of running) {

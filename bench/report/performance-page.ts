@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile, writeFile } from 'node:fs/promises';
 import { growthMarkdown, type GrowthResults } from './growth-report.js';
 import { markdown } from './markdown.js';
@@ -8,25 +9,35 @@ import { fileNameOf } from './write-report.js';
 export const performancePage = new URL('../../docs/reference/performance.md', import.meta.url);
 
 const reference = new URL('../results/reference/', import.meta.url);
-const pictures = '../../bench/results/reference/';
+const directory = '../../bench/results/reference/';
 
 /** The page with the tables and plots of the reference in their places, between `<!-- x -->` and `<!-- end of x -->`. */
 export async function pageWithReference(page: string): Promise<string> {
-  const results = JSON.parse(await readFile(new URL('results.json', reference), 'utf8')) as Results;
-  const growth = JSON.parse(await readFile(new URL('growth.json', reference), 'utf8')) as GrowthResults;
+  let filled = page;
+  const results = await referenceOf<Results>('results.json');
+  if (results !== null) filled = between(filled, 'workloads', workloadsOf(results));
+  const growth = await referenceOf<GrowthResults>('growth.json');
+  if (growth !== null) filled = between(filled, 'growth', growthOf(growth));
+  return filled;
+}
+
+/** Null where there are no such results yet. */
+async function referenceOf<T>(file: string): Promise<T | null> {
+  const url = new URL(file, reference);
+  return existsSync(url) ? (JSON.parse(await readFile(url, 'utf8')) as T) : null;
+}
+
+function workloadsOf(results: Results): string {
   const ids = [...new Set(results.measured.map(({ workload }) => workload))];
-  const bars = ids.map((id) => picture(id, fileNameOf(id)));
-  const lines = growth.curves.flatMap(({ name, title, showsMemory }) => {
+  return [markdown(results).trim(), ...ids.map((id) => picture(id, fileNameOf(id)))].join('\n\n');
+}
+
+function growthOf(growth: GrowthResults): string {
+  const pictures = growth.curves.flatMap(({ name, title, showsMemory }) => {
     const file = `growth-${name.replaceAll(' ', '-')}`;
     return [picture(title, `${file}.svg`), ...(showsMemory ? [picture(`${title}: memory`, `${file}-memory.svg`)] : [])];
   });
-  const parts = {
-    workloads: [markdown(results).trim(), ...bars].join('\n\n'),
-    growth: [growthMarkdown(growth).trim(), ...lines].join('\n\n'),
-  };
-  let filled = page;
-  for (const [name, text] of Object.entries(parts)) filled = between(filled, name, text);
-  return filled;
+  return [growthMarkdown(growth).trim(), ...pictures].join('\n\n');
 }
 
 export async function writePerformancePage(): Promise<void> {
@@ -35,7 +46,7 @@ export async function writePerformancePage(): Promise<void> {
 }
 
 function picture(title: string, file: string): string {
-  return `![${title}](${pictures}${file})`;
+  return `![${title}](${directory}${file})`;
 }
 
 function between(page: string, name: string, text: string): string {

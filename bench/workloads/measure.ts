@@ -4,6 +4,7 @@ import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
 import { CountingProxy } from '../wire/counting-proxy.js';
 import type { Job, JobResult } from './job.js';
+import type { CountedContenders } from './counted-contenders.js';
 import { RunningContender } from './running-contender.js';
 import type { Workload } from './workload.js';
 
@@ -13,6 +14,8 @@ export interface Pace {
   readonly fixedRounds: number;
   /** Of one round; milliseconds. */
   readonly ms: number;
+  /** The longest warm-up; milliseconds. */
+  readonly warmUpMs: number;
 }
 
 export interface Bench {
@@ -22,6 +25,7 @@ export interface Bench {
   readonly asked: readonly Contender[];
   readonly pace: Pace;
   readonly log: (line: string) => void;
+  readonly counted: CountedContenders;
 }
 
 /** Measures one workload: all contenders warm, then round by round in turn, each result checked. */
@@ -32,14 +36,17 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
     workload.delay === undefined ? undefined : await CountingProxy.start(bench.url, { delay: workload.delay });
   const running: RunningContender[] = [];
   try {
-    for (const name of contenderNames.filter((each) => bench.asked.includes(each))) {
-      const contender = await RunningContender.start(name, proxy?.url ?? bench.url);
-      running.push(contender);
-      if (!contender.offers.has(workload.needs)) {
-        await running.pop()![Symbol.asyncDispose]();
-        continue;
-      }
-      await contender.run(workload.warmUp);
+    const names = contenderNames.filter((each) => bench.asked.includes(each));
+    const started = await Promise.allSettled(
+      names.map((name) => RunningContender.start(name, proxy?.url ?? bench.url)),
+    );
+    const failed = started.find((one) => one.status === 'rejected');
+    const all = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+    running.push(...all.filter(({ offers }) => failed === undefined && offers.has(workload.needs)));
+    for (const one of all) if (!running.includes(one)) await one[Symbol.asyncDispose]();
+    if (failed !== undefined) throw failed.reason;
+    for (const contender of running) {
+      await contender.run(warmUpOf(workload, pace));
       await workload.prepare?.(client);
     }
     const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
@@ -60,6 +67,10 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
   } finally {
     for (const contender of running) await contender[Symbol.asyncDispose]();
   }
+}
+
+function warmUpOf({ warmUp }: Workload, { warmUpMs }: Pace): Job {
+  return warmUp.kind === 'call' ? warmUp : { ...warmUp, ms: Math.min(warmUp.ms, warmUpMs) };
 }
 
 async function summarize(
@@ -86,10 +97,9 @@ async function summarize(
 async function count(
   workload: Workload,
   name: Contender,
-  { url, client }: Bench,
+  { client, counted }: Bench,
 ): Promise<NonNullable<Measured['wire']>> {
-  await using proxy = await CountingProxy.start(url);
-  await using contender = await RunningContender.start(name, proxy.url, 1);
+  const { proxy, contender } = await counted.of(name);
   const once = sample(workload.job(10_000));
   await workload.prepare?.(client);
   if (once.kind !== 'call') await contender.run(once);

@@ -6,11 +6,12 @@ import { startBenchDatabase } from '../postgres.js';
 import type { Measured, Results } from '../report/results.js';
 import { machine, versions } from '../report/surroundings.js';
 import { writeReport } from '../report/write-report.js';
+import { CountedContenders } from './counted-contenders.js';
 import { measureWorkload, type Bench, type Pace } from './measure.js';
 import { workloads } from './workload.js';
 
-const full: Pace = { rounds: 5, fixedRounds: 3, ms: 1_000 };
-const quick: Pace = { rounds: 3, fixedRounds: 2, ms: 300 };
+const full: Pace = { rounds: 5, fixedRounds: 3, ms: 1_000, warmUpMs: 2_500 };
+const quick: Pace = { rounds: 3, fixedRounds: 2, ms: 250, warmUpMs: 500 };
 
 export interface WorkloadChoice {
   readonly groups: readonly string[];
@@ -29,7 +30,8 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
   await using _ = { [Symbol.asyncDispose]: () => client.end() };
   await openBank(client);
   const pace = choice.quick ? quick : full;
-  const bench: Bench = { url: database.url, client, asked, pace, log: console.log };
+  await using counted = new CountedContenders(database.url);
+  const bench: Bench = { url: database.url, client, asked, pace, log: console.log, counted };
   const measured: Measured[] = [];
   for (const workload of chosen) measured.push(...(await measureWorkload(workload, bench)));
   if (choice.groups.length === 0 || choice.groups.includes('F')) measured.push(...(await measureHttp(bench)));
