@@ -11,7 +11,7 @@ import { measureWorkload, type Bench, type Pace } from './measure.js';
 import { workloads } from './workload.js';
 
 const full: Pace = { rounds: 5, fixedRounds: 3, ms: 1_000, warmUpMs: 2_500 };
-const quick: Pace = { rounds: 3, fixedRounds: 2, ms: 250, warmUpMs: 500 };
+const quick: Pace = { rounds: 3, fixedRounds: 1, ms: 250, warmUpMs: 500 };
 
 export interface WorkloadChoice {
   readonly groups: readonly string[];
