@@ -21,7 +21,7 @@ export class SessionBuilderHost implements BuilderHost<PhysicalTransaction> {
   }
 
   autoflush(): Promise<void> {
-    return this.#session.autoflush(OPERATION);
+    return this.#session.autoflush(OPERATION) ?? Promise.resolve();
   }
 
   absorb(mapping: EntityMapping, reader: RowReader, row: unknown[]): void {

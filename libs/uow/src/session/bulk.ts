@@ -56,7 +56,7 @@ const ROWS_PER_STATEMENT = 10_000;
 const STATEMENTS_PER_ROUND_TRIP = 5;
 
 interface BulkSession {
-  autoflush(operation: string): Promise<void>;
+  autoflush(operation: string): Promise<void> | undefined;
   transactionFor(needs: 'write', operation: string): PhysicalTransaction | null;
 }
 

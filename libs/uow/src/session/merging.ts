@@ -20,7 +20,7 @@ export interface MergeOptions {
 }
 
 interface MergingSession {
-  autoflush(operation: string): Promise<void>;
+  autoflush(operation: string): Promise<void> | undefined;
 }
 
 /** Where the values of a given object go: the session's object for the same row, or a new one. */

@@ -13,7 +13,7 @@ import type { UnitOfWork } from './unit-of-work.js';
 
 /** What a session lets its reader use: the way to the database, and the flush before a query. */
 export interface ReadingSession extends BelievingSession {
-  autoflush(operation: string): Promise<void>;
+  autoflush(operation: string): Promise<void> | undefined;
   send(statement: Statement, operation: string, needs: 'read' | 'lock' | 'write'): Promise<StatementResult>;
 }
 
@@ -76,8 +76,11 @@ export class Reader {
       names.map((name) => (again ? undefined : this.known(mapping, name, withDeleted)));
     let objects = found();
     if (!objects.includes(undefined)) return objects as (object | null)[];
-    await this.#session.autoflush(operation);
-    objects = found();
+    const flushing = this.#session.autoflush(operation);
+    if (flushing !== undefined) {
+      await flushing;
+      objects = found();
+    }
     const missing = new Map<IdentityKey, readonly unknown[]>();
     objects.forEach((object, at) => {
       if (object === undefined) missing.set(names[at]!, keys[at]!);

@@ -14,7 +14,7 @@ export interface RefreshOptions extends LockOptions {
 
 /** As much of a session as refreshing needs. */
 interface RefreshingSession {
-  autoflush(operation: string): Promise<void>;
+  autoflush(operation: string): Promise<void> | undefined;
   relationPaths(state: InstanceState, relations: unknown): string[];
 }
 

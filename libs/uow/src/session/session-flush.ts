@@ -49,7 +49,7 @@ export class SessionFlush {
   async run(transaction: PhysicalTransaction, operation: string): Promise<void> {
     await transaction.exclusive(operation, () =>
       this.#guarded(async () => {
-        await this.#beforeFlush();
+        if (this.#session.listeners.has('beforeFlush')) await this.#beforeFlush();
         const work = await this.#prepare(transaction, operation);
         if (work === null) return;
         while (!work.executor.isDone) await this.#sendNext(work, transaction, operation);
@@ -72,7 +72,7 @@ export class SessionFlush {
     const left = { isWork: false };
     await transaction.exclusive('the flush before COMMIT', () =>
       this.#guarded(async () => {
-        await this.#beforeFlush();
+        if (this.#session.listeners.has('beforeFlush')) await this.#beforeFlush();
         const work = await this.#prepare(transaction, 'the flush before COMMIT');
         if (work === null) return;
         if (isHeardAfter(work.collected.pictures)) {
@@ -190,10 +190,8 @@ export class SessionFlush {
     }
   }
 
-  async #beforeFlush(): Promise<void> {
-    if (this.#session.listeners.has('beforeFlush')) {
-      await this.#session.listeners.emit('beforeFlush', { session: this.#session.handle });
-    }
+  #beforeFlush(): Promise<void> {
+    return this.#session.listeners.emit('beforeFlush', { session: this.#session.handle });
   }
 
   async #afterFlush(pictures: readonly RowPicture[]): Promise<void> {

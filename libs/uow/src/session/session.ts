@@ -279,9 +279,13 @@ export class Session implements SessionIdentity, ReadingSession {
     return this.#flush.preview();
   }
 
-  async autoflush(operation: string): Promise<void> {
-    if (!this.autoflushes || this.#flush.isRunning || this.transaction?.readOnly === true) return;
-    if (!this.unit.hasWork) return;
+  /** Flushes before a query; without a promise where there is nothing to flush. */
+  autoflush(operation: string): Promise<void> | undefined {
+    if (!this.autoflushes || this.#flush.isRunning || this.transaction?.readOnly === true) return undefined;
+    return this.unit.hasWork ? this.#autoflush(operation) : undefined;
+  }
+
+  async #autoflush(operation: string): Promise<void> {
     const name = `the autoflush before ${operation}`;
     try {
       await this.#flush.flush(name);

@@ -39,7 +39,8 @@ export async function exchangeCommit(parts: Committing, payload: CommitPayload |
       throw parts.translated(error, statements);
     }
   }
-  await operations.observe((one) => one.beforeCommit?.(transaction));
+  const telling = operations.observe((one) => one.beforeCommit?.(transaction));
+  if (telling !== undefined) await telling;
   transaction.assertNotFailed();
   const travelling = results === null ? statements : [];
   givingUp.startCommitting(travelling.length > 0);

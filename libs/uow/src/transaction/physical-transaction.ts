@@ -214,7 +214,7 @@ export class PhysicalTransaction implements ConnectionHolder {
    * @throws PendingRollbackError after a failure; TransactionClosedError after the end; the typed error for
    * what the server says
    */
-  async run(
+  run(
     statements: readonly Statement[],
     options: {
       /** How messages name it, such as `session.getMany()`. */
@@ -252,7 +252,7 @@ export class PhysicalTransaction implements ConnectionHolder {
    * Holds the turn for all of `fn`: statements and nested scopes that start inside it run inside the turn,
    * everything else of the transaction waits.
    */
-  async exclusive<T>(operation: string, fn: () => Promise<T>): Promise<T> {
+  exclusive<T>(operation: string, fn: () => Promise<T>): Promise<T> {
     return this.#operations.run(operation, () => this.#operations.runInside(operation, fn));
   }
 

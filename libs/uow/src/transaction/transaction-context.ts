@@ -252,7 +252,10 @@ export class TransactionContext {
     try {
       if (this.#transaction !== null) await this.owner.rollBack(this.#transaction);
     } finally {
-      for (const closer of this.#closers?.splice(0) ?? []) await closer();
+      for (const closer of this.#closers?.splice(0) ?? []) {
+        const closing = closer();
+        if (closing !== undefined) await closing;
+      }
       this.#forget();
     }
   }

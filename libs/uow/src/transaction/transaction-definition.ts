@@ -130,7 +130,7 @@ export function beginStatement(definition: {
   if (definition.deferrable !== undefined) {
     text += definition.deferrable ? ' DEFERRABLE' : ' NOT DEFERRABLE';
   }
-  return { text };
+  return { text, rowMode: 'array' };
 }
 
 const TRANSACTION_TIMEOUT_SINCE = 170_000;

@@ -38,6 +38,7 @@ export interface WireHost {
 
 /** How long a cancelled statement may take to answer before its socket is closed, in milliseconds. */
 const CANCEL_GRACE = 2_000;
+const COMMIT: Statement = { text: 'COMMIT', rowMode: 'array' };
 const DOOMS_THE_TRANSACTION = new Set(['40001', '40P01']);
 
 export class TransactionWire {
@@ -109,7 +110,8 @@ export class TransactionWire {
     const tells = !this.#begun && !this.#beginning;
     if (tells) {
       this.#beginning = true;
-      await this.#host.beforeBegin();
+      const telling = this.#host.beforeBegin();
+      if (telling !== undefined) await telling;
     }
     this.#assertNotOver();
     const readId = options.readId === true && this.#outcome === null;
@@ -122,16 +124,20 @@ export class TransactionWire {
         : [...opening, ...controls, ...statements, ...(readId ? [TRANSACTION_ID] : [])];
     this.#noteWrites(statements);
     let results: StatementResult[];
+    const stopWatching = this.#host.watch(connection);
     try {
-      results = await this.#exchange(connection, () => connection.run(sent));
+      results = await connection.run(sent);
     } catch (error) {
       throw this.#failed(error, opening.length, before);
+    } finally {
+      this.#afterAnswer(stopWatching);
     }
     this.#answered(opening.length, before);
     const own = before === 0 && !readId ? results : results.slice(before, before + statements.length);
     this.#assertStillInside(statements, own);
     if (readId) this.#noteId(results.at(-1));
-    if (tells) await this.#host.afterBegin();
+    const telling = tells ? this.#host.afterBegin() : undefined;
+    if (telling !== undefined) await telling;
     return own;
   }
 
@@ -148,10 +154,13 @@ export class TransactionWire {
     const connection = this.#connection as DatabaseConnection;
     this.#wrote = true;
     let results: StatementResult[];
+    const stopWatching = this.#host.watch(connection);
     try {
-      results = await this.#exchange(connection, () => connection.script(text));
+      results = await connection.script(text);
     } catch (error) {
       throw this.#failed(error, 0, 0);
+    } finally {
+      this.#afterAnswer(stopWatching);
     }
     this.#assertStillInside(
       results.map(() => ({ text })),
@@ -167,14 +176,9 @@ export class TransactionWire {
     else top.failure = null;
   }
 
-  async #exchange(connection: DatabaseConnection, run: () => Promise<StatementResult[]>): Promise<StatementResult[]> {
-    const stopWatching = this.#host.watch(connection);
-    try {
-      return await run();
-    } finally {
-      stopWatching?.();
-      this.#whenAnswered?.();
-    }
+  #afterAnswer(stopWatching: (() => void) | undefined): void {
+    stopWatching?.();
+    this.#whenAnswered?.();
   }
 
   async #connect(): Promise<DatabaseConnection> {
@@ -305,8 +309,9 @@ export class TransactionWire {
       throw new BatchFailure(0, lost, [], true);
     }
     let results: StatementResult[];
+    const stopWatching = this.#host.watch(connection);
     try {
-      results = await this.#exchange(connection, () => connection.run([...before, ...payload, { text: 'COMMIT' }]));
+      results = await connection.run([...before, ...payload, COMMIT]);
     } catch (error) {
       if (!(error instanceof BatchFailure)) throw error;
       if (error.connectionLost) {
@@ -319,6 +324,8 @@ export class TransactionWire {
         throw new BatchFailure(payload.length, error.driverError, [], false);
       }
       throw this.#failed(error, opening.length, before.length);
+    } finally {
+      this.#afterAnswer(stopWatching);
     }
     this.#answered(opening.length, before.length);
     const tag = connection.status === 'I' ? (results.at(-1)?.command ?? '') : 'nothing that ends it';
