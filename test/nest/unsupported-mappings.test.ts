@@ -66,6 +66,16 @@ class Product {
   category!: Category | null;
 }
 
+// Without PostGIS its table cannot be made.
+@Entity({ synchronize: false })
+class Site {
+  @PrimaryGeneratedColumn()
+  id!: number;
+
+  @Column('geography', { spatialFeatureType: 'Point', srid: 4326 })
+  position!: object;
+}
+
 const grown = (name: string, parent: Category | null = null): Category =>
   Object.assign(new Category(), { name, parent });
 
@@ -96,7 +106,11 @@ beforeAll(async () => {
   const logger: LoggerService = { log: () => undefined, error: note, warn: note };
   @Module({
     imports: [
-      TypeOrmModule.forRoot({ ...database.typeorm, entities: [Category, Folder, Size, Product], synchronize: true }),
+      TypeOrmModule.forRoot({
+        ...database.typeorm,
+        entities: [Category, Folder, Size, Product, Site],
+        synchronize: true,
+      }),
       UowModule.forRoot(),
     ],
     providers: [Catalogue],
@@ -119,6 +133,9 @@ test('the application starts, and its log names each with the reason, once', () 
   ]);
   expect(named('Folder')).toEqual([expect.stringContaining('it is a tree kept as materialized-path')]);
   expect(named('Size')).toEqual([expect.stringContaining('it has no primary key')]);
+  expect(named('Site')).toEqual([
+    expect.stringContaining("its column position is of the PostGIS type geography, which only TypeORM's own queries"),
+  ]);
   expect(named('Product')).toEqual([]);
 });
 

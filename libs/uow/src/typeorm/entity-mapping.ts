@@ -266,5 +266,9 @@ function whyUnsupported(metadata: EntityMetadata, mapping: { keyColumns: readonl
   }
   if (metadata.isClosureJunction) return 'it is the closure table of a tree';
   if (mapping.keyColumns.length === 0) return 'it has no primary key, so its rows have no identity';
+  const spatial = metadata.columns.find(({ type }) => type === 'geometry' || type === 'geography');
+  if (spatial !== undefined) {
+    return `its column ${spatial.propertyPath} is of the PostGIS type ${String(spatial.type)}, which only TypeORM's own queries convert`;
+  }
   return null;
 }
