@@ -12,6 +12,8 @@ export interface Pace {
   readonly rounds: number;
   /** For fixed work, whose rounds are long. */
   readonly fixedRounds: number;
+  /** How often fixed work is done before, unless it takes longer than the warm-up may. */
+  readonly fixedWarmUps: number;
   /** Of one round; milliseconds. */
   readonly ms: number;
   /** The longest warm-up; milliseconds. */
@@ -45,10 +47,8 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
     running.push(...all.filter(({ offers }) => failed === undefined && offers.has(workload.needs)));
     for (const one of all) if (!running.includes(one)) await one[Symbol.asyncDispose]();
     if (failed !== undefined) throw failed.reason;
-    for (const contender of running) {
-      await contender.run(warmUpOf(workload, pace));
-      await workload.prepare?.(client);
-    }
+    const peaks = new Map<RunningContender, number>();
+    for (const contender of running) peaks.set(contender, await warmUp(workload, contender, bench));
     const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
     const rounds = workload.fixed ? pace.fixedRounds : pace.rounds;
     for (let round = 0; round < rounds; round++) {
@@ -59,7 +59,10 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
       }
     }
     const measured: Measured[] = [];
-    for (const [contender, its] of results) measured.push(await summarize(workload, contender, its, bench));
+    for (const [contender, its] of results) {
+      const { peakMiB, ...others } = await summarize(workload, contender, its, bench);
+      measured.push({ ...others, peakMiB: Math.max(peakMiB, peaks.get(contender)!) });
+    }
     for (const { contender, figure } of measured) {
       log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
     }
@@ -69,8 +72,21 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
   }
 }
 
-function warmUpOf({ warmUp }: Workload, { warmUpMs }: Pace): Job {
-  return warmUp.kind === 'call' ? warmUp : { ...warmUp, ms: Math.min(warmUp.ms, warmUpMs) };
+/**
+ * Runs a workload unmeasured, until the compiler has seen what there is; fixed work a few times over, or for as long as
+ * the pace says.
+ * @returns its peak of memory: a process that has done the work once has the room for it
+ */
+async function warmUp(workload: Workload, contender: RunningContender, { client, pace }: Bench): Promise<number> {
+  const end = performance.now() + pace.warmUpMs;
+  const runs = workload.fixed === true ? pace.fixedWarmUps : 1;
+  let peak = 0;
+  for (let run = 0; run < runs && performance.now() < end; run++) {
+    const { peakMiB } = await contender.run(workload.job(pace.warmUpMs));
+    peak = Math.max(peak, peakMiB);
+    await workload.prepare?.(client);
+  }
+  return peak;
 }
 
 async function summarize(

@@ -14,7 +14,6 @@ export interface Workload {
   /** Added to each round trip; milliseconds. */
   readonly delay?: number;
   job(ms: number): Job;
-  readonly warmUp: Job;
   /** Measured in rounds of fixed size rather than of fixed time: fewer of them. */
   readonly fixed?: true;
   prepare?(client: pg.Client): Promise<void>;
@@ -53,8 +52,6 @@ function transfers(group: string, concurrency: number, delay?: number): Workload
     needs: 'transfer',
     ...(delay === undefined ? {} : { delay }),
     job: (ms) => ({ kind: 'transfers', concurrency, ms }),
-    // Long enough for the compiler to have seen everything.
-    warmUp: { kind: 'transfers', concurrency, ms: 2_500, limit: 8_000 },
     prepare: emptyBank,
     check: checkBank,
   };
@@ -79,7 +76,6 @@ function read(id: string, title: string, operation: 'loadMeasurements' | 'loadMe
     needs: operation,
     fixed: true,
     job: () => ({ kind: 'call', operation, args: [measurements] }),
-    warmUp: { kind: 'call', operation, args: [measurements] },
     prepare: async (client) => {
       await client.query('UPDATE measurement SET quantity = id % 1000 WHERE quantity <> id % 1000');
       await client.query('VACUUM measurement');
@@ -104,7 +100,6 @@ export const workloads: readonly Workload[] = [
     unit: 'per s',
     needs: 'emptyTransaction',
     job: (ms) => ({ kind: 'empty', ms }),
-    warmUp: { kind: 'empty', ms: 300 },
   },
   {
     id: 'B, joined call',
@@ -113,7 +108,6 @@ export const workloads: readonly Workload[] = [
     unit: 'per s',
     needs: 'joinedCalls',
     job: (ms) => ({ kind: 'joined', ms }),
-    warmUp: { kind: 'joined', ms: 300 },
   },
   {
     id: 'C',
@@ -123,7 +117,6 @@ export const workloads: readonly Workload[] = [
     needs: 'insertFamilies',
     fixed: true,
     job: () => ({ kind: 'call', operation: 'insertFamilies', args: [parents, children] }),
-    warmUp: { kind: 'call', operation: 'insertFamilies', args: [parents / 10, children] },
     prepare: async (client) => {
       await client.query('TRUNCATE parent, child');
     },
@@ -145,7 +138,6 @@ export const workloads: readonly Workload[] = [
     needs: 'changeMeasurements',
     fixed: true,
     job: () => ({ kind: 'call', operation: 'changeMeasurements', args: [changed] }),
-    warmUp: { kind: 'call', operation: 'changeMeasurements', args: [changed / 10] },
     prepare: async (client) => {
       await client.query('UPDATE measurement SET quantity = id % 1000 WHERE quantity <> id % 1000');
       await client.query('VACUUM measurement');
@@ -169,7 +161,6 @@ export const workloads: readonly Workload[] = [
     needs: 'loadFamilies',
     fixed: true,
     job: () => ({ kind: 'call', operation: 'loadFamilies', args: [] }),
-    warmUp: { kind: 'call', operation: 'loadFamilies', args: [] },
     prepare: async (client) => {
       await client.query('TRUNCATE parent, child RESTART IDENTITY');
       await client.query("INSERT INTO parent (name) SELECT 'parent ' || n FROM generate_series(1, $1) AS n", [parents]);
@@ -194,6 +185,5 @@ export const workloads: readonly Workload[] = [
     needs: 'findAccounts',
     fixed: true,
     job: () => ({ kind: 'call', operation: 'findAccounts', args: [20_000] }),
-    warmUp: { kind: 'call', operation: 'findAccounts', args: [4_000] },
   },
 ];
