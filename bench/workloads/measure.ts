@@ -61,7 +61,7 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
     const measured: Measured[] = [];
     for (const [contender, its] of results) {
       const { peakMiB, ...others } = await summarize(workload, contender, its, bench);
-      measured.push({ ...others, peakMiB: Math.max(peakMiB, peaks.get(contender)!) });
+      measured.push({ ...others, peakMiB: Math.max(peakMiB ?? 0, peaks.get(contender)!) });
     }
     for (const { contender, figure } of measured) {
       log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
