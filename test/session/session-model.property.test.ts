@@ -47,7 +47,7 @@ afterAll(async () => {
 test(
   'objects and database follow the model, whatever is done in whatever order',
   async () => {
-    await follow(env, OPERATIONS, EFFORT, ['with rows', 'empty']);
+    await follow(env, OPERATIONS, EFFORT, ['with rows', 'with rows that were read', 'empty']);
   },
   patienceWith(EFFORT),
 );

@@ -181,6 +181,19 @@ test('a lazy relation that is awaited gives the session’s own object, and is n
   expect(await env.database.query('SELECT count(*)::int AS n FROM author')).toEqual([{ n: 1 }]);
 });
 
+test('a lazy relation that is awaited sends nothing for an object that the session has', async () => {
+  await using session = env.factory.open();
+  await env.database.query(
+    `INSERT INTO author (name) VALUES ('Ann'); INSERT INTO book (title, "authorId") VALUES ('a', 1)`,
+  );
+  const author = await session.findOneOrFail(Author, { where: { id: 1 }, relations: { books: true } });
+  const [book] = await author.books;
+  env.sent();
+  expect(await book!.author).toBe(author);
+  expect(env.sent()).toEqual([]);
+  expect(session.dirty).toEqual([]);
+});
+
 test('a foreign key may refer to another unique column than the key', async () => {
   await using session = env.factory.open();
   const translator = make(Author, { name: 'Tom', penName: 'tt' });

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import type { SessionUnderTest } from '../session-under-test.js';
-import { PRELUDE, SessionModel } from './session-model.js';
+import { PRELUDE, PRELUDE_OF_READS, SessionModel } from './session-model.js';
 import type { Operation, Step } from './session-model.js';
 
 /** How often each operation comes, beside the others; 0 for never. */
@@ -22,6 +22,9 @@ export function effortOf(name: string, usual: { readonly runs: number }): Effort
   return { runs: given('RUNS', usual.runs), seed: given('SEED', 7), seconds: given('SECONDS', 60) };
 }
 
+const BEGINNINGS = { empty: [], 'with rows': PRELUDE, 'with rows that were read': PRELUDE_OF_READS } as const;
+type Beginning = keyof typeof BEGINNINGS;
+
 /** Rare operations may need further rounds until each has taken place, however little time there was. */
 const MOST_ROUNDS = 20;
 const FURTHER_RUNS = 10;
@@ -41,7 +44,7 @@ export async function follow(
   env: SessionUnderTest,
   weights: Weights,
   effort: Effort,
-  beginnings: readonly ('with rows' | 'empty')[],
+  beginnings: readonly Beginning[],
   besides: readonly string[] = [],
 ): Promise<void> {
   const done = new Set<string>();
@@ -56,7 +59,7 @@ export async function follow(
         if (round === 0 && Date.now() > until) return;
         await SessionModel.empty(env);
         const model = new SessionModel(env);
-        await model.run(beginning === 'empty' ? steps : [...PRELUDE, ...steps]);
+        await model.run([...BEGINNINGS[beginning], ...steps]);
         sequences += 1;
         for (const what of model.done.keys()) done.add(what);
       }),

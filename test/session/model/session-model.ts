@@ -32,13 +32,26 @@ export type Operation =
   | 'rival'
   | 'reopen';
 
-/** Rows to begin with: two of each entity, committed, and their relations loaded. */
-export const PRELUDE: readonly Step[] = [
+const ROWS: readonly Step[] = [
   ...[0, 1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 2, 3, 4, 5, 6, 7, 8].map((kind, at): Step => ['create', kind, at * 7, at]),
   ['commit', 0, 0, 0],
+];
+
+const COLLECTIONS: readonly Step[] = [
   ...[0, 1, 2, 4, 5].map((kind): Step => ['load', kind, 0, 0]),
   ['load', 2, 1, 0],
   ['load', 4, 1, 0],
+];
+
+/** Rows to begin with: two of each entity, committed, and their collections loaded. */
+export const PRELUDE: readonly Step[] = [...ROWS, ...COLLECTIONS];
+
+/** The same rows in a session that has only read them, so that no foreign key's own side is loaded. */
+export const PRELUDE_OF_READS: readonly Step[] = [
+  ...ROWS,
+  ['reopen', 0, 0, 0],
+  ...KINDS.map((_, kind): Step => ['find', kind, 0, 0]),
+  ...COLLECTIONS,
 ];
 
 /**
@@ -550,10 +563,11 @@ export class SessionModel {
   #settle(rec: Rec): void {
     const row = this.#view.rows.get(rec);
     if (row === undefined || rec.entity === null || rec.status !== 'persistent') return;
+    const told = new Set(rec.claims.keys());
     rec.claims.clear();
     rec.kind.refs.forEach((ref, at) => {
       const shown = rec.entity![ref.path];
-      if (rec.refs[at] === undefined && shown === undefined) return;
+      if (rec.refs[at] === undefined && shown === undefined && !told.has(at)) return;
       rec.refs[at] = row.refs[at];
     });
     rec.arrays.forEach((loaded, at) => {
@@ -709,12 +723,6 @@ export class SessionModel {
       const alive = items.filter((one) => this.#view.rows.has(one));
       expect([rec.name, path, names(alive)]).toEqual([rec.name, path, names(this.#view.children(rec, at))]);
       rec.isReloaded = true;
-      if (other.ref === undefined) continue;
-      // Loading a collection may fill the other side in.
-      for (const item of items) {
-        const ref = refIndex(item, other.ref);
-        if (item.refs[ref] === undefined && item.entity![other.ref] !== undefined) item.refs[ref] = rec;
-      }
     }
     // Nothing was changed yet: what a rollback goes back to is what was read last.
     if (!this.#hasBegun) {

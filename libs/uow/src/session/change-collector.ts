@@ -11,7 +11,7 @@ import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Claim, RelationChanges } from './relation-changes.js';
 import { RowPicture } from './row-picture.js';
 import { describe } from './unit-of-work.js';
-import { referredObject, snapshotOfRelation } from './relation-snapshots.js';
+import { formerObject, referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /** The changes of one flush, and the pictures of the objects that they belong to. */
@@ -96,7 +96,7 @@ export class ChangeCollector {
       if (!relation.isOwningToOne) continue;
       const decision = this.#decide(picture.state, relation);
       if (decision === null) continue;
-      picture.set(relation, decision.related);
+      picture.set(relation, decision.related, null);
       for (let at = 0; at < relation.joinColumns.length; at++) {
         const { index } = relation.joinColumns[at]!;
         insert.values[index] = decision.values[at];
@@ -195,7 +195,7 @@ export class ChangeCollector {
         if (decision === null) continue;
         picture ??= new RowPicture(state);
         values ??= new Array<unknown>(mapping.columns.length);
-        picture.set(relation, decision.related);
+        picture.set(relation, decision.related, formerObject(this.#unit, state, relation));
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
           const value = decision.values[at];

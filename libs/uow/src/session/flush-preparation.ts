@@ -2,11 +2,13 @@ import type { RelationMapping } from '../database/entity-mapping.js';
 import { DetachChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { departureRule, knownReferrers, mayBeNull, referredValues } from './departures.js';
+import { stateOf } from './instance-state.js';
 import type { InstanceState } from './instance-state.js';
 import { ownRelation } from './own-relation.js';
 import type { Reader } from './reader.js';
 import { addClaim, collectRelationChanges } from './relation-changes.js';
 import type { Claim, RelationChanges } from './relation-changes.js';
+import { refersTo } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /** What a flush needs to know beyond the objects' own changes. */
@@ -276,7 +278,16 @@ function isElsewhere(state: InstanceState, side: RelationMapping, formerParent: 
   if (!owning.isOwningToOne) return false;
   const value = owning.get(state.entity);
   if (value !== undefined && value !== null && value !== formerParent) return true;
-  return foreignKeyChanged(state, owning);
+  if (foreignKeyChanged(state, owning)) return true;
+  // Not loaded: it says what its row says.
+  const parent = stateOf(formerParent);
+  if (value !== undefined || state.snapshot === null || parent?.snapshot == null) return false;
+  return hasForeignKey(state, owning) && !refersTo(state, owning, parent);
+}
+
+/** True when the row of an object is known to refer to some other. */
+function hasForeignKey({ snapshot }: InstanceState, owning: RelationMapping): boolean {
+  return owning.joinColumns.every((column) => column.storedParameter(snapshot!) != null);
 }
 
 /** True when the foreign key was changed by a property of its own. */

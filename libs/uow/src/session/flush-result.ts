@@ -158,19 +158,17 @@ function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: Mirrors)
   unit.memory.touch(state);
   const before = state.relations;
   state.relations = picture.relations ?? (before === null ? [] : [...before]);
-  for (const { relation, related } of picture.sets ?? []) {
-    const last = before?.[relation.index];
-    const former = last?.isToMany === false ? last.related : null;
+  for (const { relation, related, former } of picture.sets ?? []) {
     const value = relation.get(state.entity);
     const written = state.relations[relation.index];
     const isAsWritten = value == null || value === former || (written?.isToMany === false && value === written.related);
     if (value !== related && isAsWritten) {
       setRelation(state, relation, related);
     }
-    state.relations[relation.index] = { isToMany: false, related: related ?? null };
+    state.relations[relation.index] = { isToMany: false, related };
     if (relation.inverse === null) continue;
     if (former !== null && former !== related) mirrors.add('leave', former, relation.inverse, state.entity);
-    if (related != null) mirrors.add('join', related, relation.inverse, state.entity);
+    if (related !== null) mirrors.add('join', related, relation.inverse, state.entity);
   }
   for (const relation of state.mapping.relations) mirrorLinks(unit, state, relation, before, mirrors);
 }

@@ -171,6 +171,8 @@ export class Merging {
           objectsOf(value).flatMap((item) => targets.get(item) ?? []),
         );
       } else {
+        // What the row says anyway is then no change.
+        if (state !== null && relation.isOwningToOne) this.#reader.relations.showKnown(state, relation);
         const related = value === null ? null : targets.get(value);
         if (related !== undefined && relation.get(target) !== related) relation.set(target, related);
       }

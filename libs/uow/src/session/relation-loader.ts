@@ -3,7 +3,6 @@ import type { RelationSelects } from '../database/loading.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { setRelation } from './flush-result.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
-import { ownRelation } from './own-relation.js';
 import type { Reader } from './reader.js';
 import {
   byColumn,
@@ -119,6 +118,14 @@ export class RelationLoader {
     return expired === null || [...expired].every((column) => reader.missing?.has(column) === true);
   }
 
+  /** Sets an owning relation that is not loaded where that takes no query: the session has the object, or there is none. */
+  showKnown(owner: InstanceState, relation: RelationMapping): void {
+    if (owner.relations?.[relation.index] !== undefined || relation.get(owner.entity) !== undefined) return;
+    const related = referredObject(this.#unit, owner, relation);
+    if (related === undefined) return;
+    this.#placeOne(owner, relation, { isToMany: false, related, seenIn: this.#reader.transaction() }, 'missing');
+  }
+
   async #loadOwned(
     relation: RelationMapping,
     owners: readonly InstanceState[],
@@ -195,19 +202,6 @@ export class RelationLoader {
       const items = byOwner.get(keyOfSnapshot(own, owner.snapshot!)) ?? [];
       if (relation.isToMany) this.#placeMany(owner, relation, items, mode);
       else this.#placeOne(owner, relation, { isToMany: false, related: items[0] ?? null, seenIn }, mode);
-      if (relation.kind !== 'many-to-many' && relation.inverse !== null) {
-        this.#referBack(items, relation.inverse, { isToMany: false, related: owner.entity, seenIn });
-      }
-    }
-  }
-
-  /** Lets what was loaded show whom it belongs to, where it shows nothing yet. */
-  #referBack(items: readonly object[], inverse: RelationMapping, back: ToOneSnapshot): void {
-    for (const item of items) {
-      const state = this.#unit.own(item);
-      if (state === undefined) continue;
-      const relation = ownRelation(state.mapping, inverse);
-      if (relation.get(item) === undefined) this.#placeOne(state, relation, back);
     }
   }
 
@@ -215,12 +209,7 @@ export class RelationLoader {
     return this.#reader.rows.absorbAll(mapping, reader, rows, mode === 'again' ? OVERWRITING : null);
   }
 
-  #placeOne(
-    owner: InstanceState,
-    relation: RelationMapping,
-    snapshot: ToOneSnapshot,
-    mode: LoadMode = 'missing',
-  ): void {
+  #placeOne(owner: InstanceState, relation: RelationMapping, snapshot: ToOneSnapshot, mode: LoadMode): void {
     this.#reader.rows.touchRead(owner);
     if (mode !== 'baseline') setRelation(owner, relation, snapshot.related);
     note(owner, relation, snapshot);

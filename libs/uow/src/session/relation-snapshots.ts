@@ -25,3 +25,27 @@ export function referredObject(
   if (key.length !== stored.length || key.some((value) => value === undefined)) return undefined;
   return unit.identity.get(relation.target, relation.target.keyOfStored(key))?.entity;
 }
+
+/** The object that an owning relation led to before it was changed, loaded or not; null for none in the session. */
+export function formerObject(unit: UnitOfWork, state: InstanceState, relation: RelationMapping): object | null {
+  const seen = state.relations?.[relation.index];
+  if (seen !== undefined) return seen.isToMany ? null : seen.related;
+  const known = referredObject(unit, state, relation);
+  if (known !== undefined) return known;
+  if (relation.referencedColumns.every((column) => relation.target.keyColumns.includes(column))) return null;
+  for (const candidate of unit.identity.table(relation.target).values()) {
+    if (refersTo(state, relation, candidate)) return candidate.entity;
+  }
+  return null;
+}
+
+/** True when a row's foreign key, as it was last seen, refers to a row. */
+export function refersTo(state: InstanceState, relation: RelationMapping, to: InstanceState): boolean {
+  return relation.joinColumns.every((column, at) => {
+    const referenced = relation.referencedColumns[at]!;
+    const value = column.storedParameter(state.snapshot!);
+    const key = referenced.storedParameter(to.snapshot!);
+    if (value === null || value === undefined || key === null || key === undefined) return false;
+    return column.keyPart(value) === referenced.keyPart(key);
+  });
+}

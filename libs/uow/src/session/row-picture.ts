@@ -21,9 +21,9 @@ export class RowPicture {
     this.frozen = new Array<unknown>(state.mapping.columns.length);
   }
 
-  /** Notes what a to-one relation becomes. */
-  set(relation: RelationMapping, related: object | null | undefined): void {
-    (this.sets ??= []).push({ relation, related });
+  /** Notes what a to-one relation becomes, and what it was. */
+  set(relation: RelationMapping, related: object | null, former: object | null): void {
+    (this.sets ??= []).push({ relation, related, former });
   }
 
   get before(): Snapshot | null {
@@ -33,5 +33,7 @@ export class RowPicture {
 
 export interface SetRelation {
   readonly relation: RelationMapping;
-  readonly related: object | null | undefined;
+  readonly related: object | null;
+  /** What it referred to before; null where that is not in the session. */
+  readonly former: object | null;
 }
