@@ -56,6 +56,9 @@ class Letter {
   @PrimaryGeneratedColumn()
   id!: number;
 
+  @Column('text', { name: 'poet_name', nullable: true })
+  poetName!: string | null;
+
   @ManyToOne(() => Poet, (poet) => poet.letters, { nullable: true })
   @JoinColumn({ name: 'poet_name', referencedColumnName: 'name' })
   poet!: Poet | null;
@@ -274,6 +277,16 @@ describe('an orphan', () => {
     await session.commit();
     expect(await stored('prizes', 'poet_id')).toEqual([2, 2]);
   });
+});
+
+test('a child that went to another parent by its foreign key stays there when the former collection lets go of it', async () => {
+  await session.begin();
+  const [ann, bob] = await session.find(Poet, { relations: ALL, order: { id: 'ASC' } });
+  ann!.letters[0]!.poetName = bob!.name;
+  await session.flush();
+  ann!.letters.splice(0);
+  await session.commit();
+  expect(await stored('letters', 'poet_name')).toEqual(['bob', 'bob']);
 });
 
 describe('a rollback makes the own side not loaded again', () => {

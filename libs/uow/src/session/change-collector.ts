@@ -4,7 +4,7 @@ import { DeleteChange, InsertChange, KeyOfInsert, SqlExpression, UpdateChange } 
 import type { Change, RowGuard } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { effectiveIsolation } from '../transaction/transaction-definition.js';
-import { foreignKeyChanged } from './flush-preparation.js';
+import { isElsewhere } from './flush-preparation.js';
 import type { PreparedFlush } from './flush-preparation.js';
 import { stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
@@ -298,7 +298,7 @@ export class ChangeCollector {
     if (claim === null) return own;
     if (claim.parent === null) {
       // Taken out of a collection, or its parent is deleted; if it was put elsewhere, that decides.
-      if (own !== null || foreignKeyChanged(state, relation)) return own;
+      if (own !== null || isElsewhere(state, relation, claim.formerParent!)) return own;
       if (relation.orphanAction === 'disable' || relation.orphanAction === 'soft-delete') {
         if (stateOf(claim.formerParent!)?.isMarkedDeleted !== true) return null;
       }

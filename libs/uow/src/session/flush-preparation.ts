@@ -273,7 +273,7 @@ function isClaimed(claims: readonly Claim[], relation: RelationMapping): boolean
 }
 
 /** True when an object's own side says that it has gone to another parent. */
-function isElsewhere(state: InstanceState, side: RelationMapping, formerParent: object): boolean {
+export function isElsewhere(state: InstanceState, side: RelationMapping, formerParent: object): boolean {
   const owning = ownRelation(state.mapping, side);
   if (!owning.isOwningToOne) return false;
   const value = owning.get(state.entity);
@@ -291,7 +291,7 @@ function hasForeignKey({ snapshot }: InstanceState, owning: RelationMapping): bo
 }
 
 /** True when the foreign key was changed by a property of its own. */
-export function foreignKeyChanged(state: InstanceState, owning: RelationMapping): boolean {
+function foreignKeyChanged(state: InstanceState, owning: RelationMapping): boolean {
   return owning.joinColumns.some((column) => {
     if (!column.isProperty) return false;
     const value = column.get(state.entity);

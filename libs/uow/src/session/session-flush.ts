@@ -127,6 +127,7 @@ export class SessionFlush {
       return null;
     }
     const { database } = transaction;
+    this.#source.shapes.keepFlush(collected.changes[0]!.mapping);
     const executor = new FlushExecutor(planFlush(collected.changes, tableOrderOf(this.#source.mappings)), {
       batching: database.options.batching,
       missed: (step, count) => {
