@@ -1,49 +1,12 @@
-import { Column, Entity, JoinColumn, ManyToOne, OneToMany, PrimaryGeneratedColumn } from 'typeorm';
-import { SessionUnderTest } from '../session/session-under-test.js';
+import { Boat, Harbour, harbours } from './harbours.js';
 
-@Entity('harbours')
-class Harbour {
-  @PrimaryGeneratedColumn()
-  id!: number;
+const port = harbours();
 
-  @OneToMany(() => Boat, (boat) => boat.harbour)
-  boats!: Boat[];
-}
-
-@Entity('boats')
-class Boat {
-  @PrimaryGeneratedColumn()
-  id!: number;
-
-  @Column('text')
-  name!: string;
-
-  @ManyToOne(() => Harbour, (harbour) => harbour.boats, { nullable: true })
-  @JoinColumn({ name: 'harbour_id' })
-  harbour!: Harbour | null;
-}
-
-let env: SessionUnderTest;
-
-beforeAll(async () => {
-  env = await SessionUnderTest.start({ entities: [Harbour, Boat] });
-});
-afterAll(async () => {
-  await env.stop();
-});
-beforeEach(async () => {
-  await env.database.query(
-    `TRUNCATE harbours, boats RESTART IDENTITY;
-     INSERT INTO harbours SELECT FROM generate_series(1, 2);
-     INSERT INTO boats (name, harbour_id) VALUES ('free', NULL), ('moored', 1)`,
-  );
-});
-
-const stored = (): Promise<object[]> => env.database.query('SELECT name, harbour_id FROM boats ORDER BY name');
+const stored = (): Promise<object[]> => port.env.database.query('SELECT name, harbour_id FROM boats ORDER BY name');
 
 // What is set to the foreign key that the row has anyway was taken for a change against the collection.
 test('a relation that is not loaded, set to null where it is null, does not contradict the collection that the object is put into', async () => {
-  const session = env.factory.open();
+  const session = port.env.factory.open();
   const harbour = await session.findOneOrFail(Harbour, { where: { id: 2 }, relations: { boats: true } });
   const boat = await session.findOneOrFail(Boat, { where: { name: 'free' } });
   boat.harbour = null;
@@ -55,7 +18,7 @@ test('a relation that is not loaded, set to null where it is null, does not cont
 });
 
 test('nor does one that is set to the object that the foreign key refers to', async () => {
-  const session = env.factory.open();
+  const session = port.env.factory.open();
   const [first, second] = await session.getManyOrFail(Harbour, [1, 2]);
   await session.load([second], { relations: { boats: true } });
   const boat = await session.findOneOrFail(Boat, { where: { name: 'moored' } });
@@ -71,7 +34,7 @@ test('nor does one that is set to the object that the foreign key refers to', as
 });
 
 test('one that is set to something else does, as before', async () => {
-  const session = env.factory.open();
+  const session = port.env.factory.open();
   const [first, second] = await session.getManyOrFail(Harbour, [1, 2]);
   await session.load([second], { relations: { boats: true } });
   const boat = await session.findOneOrFail(Boat, { where: { name: 'free' } });

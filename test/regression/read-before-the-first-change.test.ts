@@ -1,66 +1,29 @@
-import { Column, Entity, JoinColumn, ManyToOne, OneToMany, PrimaryGeneratedColumn } from 'typeorm';
-import { SessionUnderTest } from '../session/session-under-test.js';
+import { Boat, Harbour, harbours } from './harbours.js';
 
-@Entity('harbours')
-class Harbour {
-  @PrimaryGeneratedColumn()
-  id!: number;
-
-  @OneToMany(() => Boat, (boat) => boat.harbour)
-  boats!: Boat[];
-}
-
-@Entity('boats')
-class Boat {
-  @PrimaryGeneratedColumn()
-  id!: number;
-
-  @Column('text')
-  name!: string;
-
-  @ManyToOne(() => Harbour, (harbour) => harbour.boats, { nullable: true })
-  @JoinColumn({ name: 'harbour_id' })
-  harbour!: Harbour | null;
-}
-
-let env: SessionUnderTest;
-
-beforeAll(async () => {
-  env = await SessionUnderTest.start({ entities: [Harbour, Boat] });
-});
-afterAll(async () => {
-  await env.stop();
-});
-beforeEach(async () => {
-  await env.database.query(
-    `TRUNCATE harbours, boats RESTART IDENTITY;
-     INSERT INTO harbours SELECT FROM generate_series(1, 2);
-     INSERT INTO boats (name, harbour_id) VALUES ('free', NULL), ('moored', 1)`,
-  );
-});
+const port = harbours();
 
 // `expire` was taken for the first change of a unit of work, so a rollback took back what was read after it, too.
 test.each([
   [
     'an object',
-    (session: typeof env.session, boat: Boat) => {
+    (session: typeof port.env.session, boat: Boat) => {
       session.expire(boat);
     },
   ],
   [
     'one property of an object',
-    (session: typeof env.session, boat: Boat) => {
+    (session: typeof port.env.session, boat: Boat) => {
       session.expire(boat, ['harbour']);
     },
   ],
   [
     'all',
-    (session: typeof env.session) => {
+    (session: typeof port.env.session) => {
       session.expireAll();
     },
   ],
 ])('what was read after expiring %s, and before the first change, stays after a rollback', async (_, expire) => {
-  const session = env.factory.open();
+  const session = port.env.factory.open();
   const boats = await session.find(Boat, { order: { name: 'ASC' } });
   for (const boat of boats) expire(session, boat);
   await session.load(boats, { relations: ['harbour'] });
@@ -77,7 +40,7 @@ test.each([
 });
 
 test('so does what was read in a savepoint before the first change', async () => {
-  const session = env.factory.open();
+  const session = port.env.factory.open();
   const harbour = await session.getOrFail(Harbour, 1);
   const savepoint = await session.beginNested();
   await session.load([harbour], { relations: ['boats'] });

@@ -7,12 +7,26 @@ import type { ColumnMapping, EntityMapping, Snapshot } from '../database/entity-
  */
 export type Change = InsertChange | UpdateChange | DeleteChange | DetachChange;
 
+/** A row of which the database may answer some columns. */
+class AnsweredChange {
+  /** By column index; null until something was answered. */
+  #answers: unknown[] | null = null;
+
+  constructor(readonly mapping: EntityMapping) {}
+
+  /** What the database answered for a column; undefined where it was not asked, or has not answered yet. */
+  answered(column: ColumnMapping): unknown {
+    return this.#answers?.[column.index];
+  }
+
+  answer(column: ColumnMapping, value: unknown): void {
+    (this.#answers ??= new Array<unknown>(this.mapping.columns.length))[column.index] = value;
+  }
+}
+
 /** A new row. `values` goes by column index; `undefined` leaves the column to the database. */
-export class InsertChange {
+export class InsertChange extends AnsweredChange {
   readonly kind = 'insert';
-  /** What the database answered, by column index, once the row is there. */
-  returned: unknown[] | null = null;
-  isDone = false;
   /** Foreign keys that an update sets after the insert, by column index, because they are part of a circle. */
   later: unknown[] | null = null;
   /** Its place among the rows of its statement, from 1, by which other rows of the statement refer to it. */
@@ -20,24 +34,17 @@ export class InsertChange {
   #keys: KeyOfInsert[] | null = null;
 
   constructor(
-    readonly mapping: EntityMapping,
+    mapping: EntityMapping,
     readonly subject: object | null,
     readonly values: unknown[],
-  ) {}
+  ) {
+    super(mapping);
+  }
 
   /** The stored value of a column; undefined while only the database will know it. */
   stored(column: ColumnMapping): unknown {
     const value = this.values[column.index];
     return value === undefined ? this.answered(column) : value instanceof KeyOfInsert ? value.value() : value;
-  }
-
-  /** What the database answered for a column; undefined where it was not asked, or has not answered yet. */
-  answered(column: ColumnMapping): unknown {
-    return this.returned?.[column.index];
-  }
-
-  answer(column: ColumnMapping, value: unknown): void {
-    (this.returned ??= new Array<unknown>(this.mapping.columns.length))[column.index] = value;
   }
 
   /** Its key as the foreign key of other rows, for as long as only the database will know it. */
@@ -51,13 +58,11 @@ export class InsertChange {
 }
 
 /** New values for a row that exists. */
-export class UpdateChange {
+export class UpdateChange extends AnsweredChange {
   readonly kind = 'update';
-  returned: unknown[] | null = null;
-  isDone = false;
 
   constructor(
-    readonly mapping: EntityMapping,
+    mapping: EntityMapping,
     readonly subject: object | null,
     /** Parameters of the key columns, as the row has them now. */
     readonly key: readonly unknown[],
@@ -67,22 +72,14 @@ export class UpdateChange {
     public guard: RowGuard,
     /** The row as it was read; null where it was not. */
     readonly before: Snapshot | null = null,
-  ) {}
-
-  /** What the database answered for a column; undefined where it was not asked. */
-  answered(column: ColumnMapping): unknown {
-    return this.returned?.[column.index];
-  }
-
-  answer(column: ColumnMapping, value: unknown): void {
-    (this.returned ??= new Array<unknown>(this.mapping.columns.length))[column.index] = value;
+  ) {
+    super(mapping);
   }
 }
 
 /** A row to delete. */
 export class DeleteChange {
   readonly kind = 'delete';
-  isDone = false;
   /** Rows of the same flush that are deleted too, and that this row refers to. */
   readonly references: RowReference[] = [];
 
@@ -150,4 +147,14 @@ export class SqlExpression {
 /** The value itself, also of a key that was generated meanwhile. */
 export function resolved(value: unknown): unknown {
   return value instanceof KeyOfInsert ? value.value() : value;
+}
+
+/** The key that a value stands for while the database has not given it yet; null for a value that is known. */
+export function awaitedKey(value: unknown): KeyOfInsert | null {
+  return value instanceof KeyOfInsert && value.value() === undefined ? value : null;
+}
+
+/** False for a key that the database has not given yet. */
+export function isKnown(value: unknown): boolean {
+  return awaitedKey(value) === null;
 }

@@ -1,5 +1,5 @@
 import type { Statement, StatementResult } from '../database/statement.js';
-import { KeyOfInsert } from './change-set.js';
+import { isKnown } from './change-set.js';
 import type { DeleteStep, FlushPlan, FlushStep } from './flush-plan.js';
 import type { BoundStatement } from './sql/bound-statement.js';
 import { chainFrom, chainedInserts } from './sql/chained-inserts.js';
@@ -132,8 +132,4 @@ function isReady(step: FlushStep): boolean {
     if (change.kind === 'delete') return change.key.every(isKnown);
     return change.values.every(isKnown) && (change.kind === 'insert' || change.key.every(isKnown));
   });
-}
-
-function isKnown(value: unknown): boolean {
-  return !(value instanceof KeyOfInsert) || value.value() !== undefined;
 }

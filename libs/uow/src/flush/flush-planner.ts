@@ -3,6 +3,7 @@ import { CircularDependencyError } from '../errors/flush-errors.js';
 import { KeyOfInsert, SqlExpression, UpdateChange, resolved } from './change-set.js';
 import type { Change, DeleteChange, DetachChange, InsertChange } from './change-set.js';
 import type { DeleteStep, DetachStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
+import { shapeOf } from './sql/insert-parts.js';
 import type { TableOrder } from './table-order.js';
 import { dependencyGroups, levels } from './topological-sort.js';
 import { uniqueRounds } from './unique-rounds.js';
@@ -104,21 +105,22 @@ function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)
   let last: EntityMapping | null = null;
   let stage: Stage | undefined;
   for (const change of changes) {
-    if (change.mapping !== last) {
-      last = change.mapping;
-      stage = stages.get(stageName(last, order));
-    }
-    if (stage === undefined) {
-      const circle = order.circle(change.mapping);
-      stage = {
-        table: change.mapping.table,
-        rank: order.rank(change.mapping),
-        isCircle: circle !== -1,
-        inserts: [],
-        updates: [],
-        detachments: [],
-      };
-      stages.set(stageName(change.mapping, order), stage);
+    const { mapping } = change;
+    if (stage === undefined || mapping !== last) {
+      last = mapping;
+      const name = stageName(mapping, order);
+      stage = stages.get(name);
+      if (stage === undefined) {
+        stage = {
+          table: mapping.table,
+          rank: order.rank(mapping),
+          isCircle: order.circle(mapping) !== -1,
+          inserts: [],
+          updates: [],
+          detachments: [],
+        };
+        stages.set(name, stage);
+      }
     }
     if (change.kind === 'insert') stage.inserts.push(change);
     else if (change.kind === 'update') stage.updates.push(change);
@@ -168,7 +170,7 @@ function givenValue(change: InsertChange | UpdateChange, { name }: ColumnMapping
 
 function keyOfRow(change: InsertChange | UpdateChange): readonly unknown[] {
   if (change.kind === 'update') return change.key;
-  return change.mapping.keyColumns.map((column) => change.values[column.index] ?? new KeyOfInsert(change, column));
+  return change.mapping.keyColumns.map((column) => change.values[column.index] ?? change.keyOf(column));
 }
 
 /** Adds the insert steps; gives the updates that set foreign keys which had to be left out to break a circle. */
@@ -236,7 +238,7 @@ function breakOne(members: ReadonlySet<InsertChange>): UpdateChange | null {
       (member.later ??= [])[column.index] = value;
       const key = member.mapping.keyColumns.map((keyColumn) => {
         const part = member.values[keyColumn.index];
-        return part === undefined ? new KeyOfInsert(member, keyColumn) : part;
+        return part === undefined ? member.keyOf(keyColumn) : part;
       });
       return new UpdateChange(member.mapping, null, key, [column], [value], {
         columns: [],
@@ -257,12 +259,8 @@ function pushInserts(inserts: readonly InsertChange[], reason: string, steps: Fl
   }
 }
 
-function insertShape(insert: InsertChange): string {
-  let shape = `${insert.mapping.name}/`;
-  for (const value of insert.values) {
-    shape += value === undefined ? '0' : value instanceof SqlExpression ? `(${value.sql})` : '1';
-  }
-  return shape;
+function insertShape({ mapping, values }: InsertChange): string {
+  return `${mapping.name}/${shapeOf(values)}`;
 }
 
 function sameInsertShape(a: InsertChange, b: InsertChange): boolean {

@@ -10,7 +10,13 @@ interface Step {
   readonly child: object;
 }
 
-type Collection = Extract<RelationSnapshot, { isToMany: true }>;
+/** A loaded collection: whose it is, how it was last seen, and the array that the owner has. */
+interface Collection {
+  readonly state: InstanceState;
+  readonly relation: RelationMapping;
+  readonly seen: Extract<RelationSnapshot, { isToMany: true }>;
+  readonly array: object[];
+}
 
 /**
  * What a flush has to do to the other sides of relations, so that both sides say the same. It is gathered while
@@ -56,8 +62,9 @@ export class Mirrors {
     if (seen.isToMany) {
       const array = relation.get(parent);
       if (!Array.isArray(array)) return;
-      if (kind === 'join') this.#join(state, relation, seen, array as object[], children);
-      else this.#leave(state, relation, seen, array as object[], children);
+      const collection = { state, relation, seen, array: array as object[] };
+      if (kind === 'join') this.#join(collection, children);
+      else this.#leave(collection, children);
     } else {
       for (const child of children) this.#set(kind, state, relation, child);
     }
@@ -78,13 +85,7 @@ export class Mirrors {
     state.relations![relation.index] = { isToMany: false, related: null };
   }
 
-  #join(
-    state: InstanceState,
-    relation: RelationMapping,
-    seen: Collection,
-    array: object[],
-    children: readonly object[],
-  ): void {
+  #join({ state, relation, seen, array }: Collection, children: readonly object[]): void {
     const known = new Set(seen.items);
     const fresh = [...new Set(children)].filter((child) => !known.has(child));
     if (fresh.length === 0) return;
@@ -94,13 +95,7 @@ export class Mirrors {
     state.relations![relation.index] = { ...seen, items: [...seen.items, ...fresh] };
   }
 
-  #leave(
-    state: InstanceState,
-    relation: RelationMapping,
-    seen: Collection,
-    array: object[],
-    children: readonly object[],
-  ): void {
+  #leave({ state, relation, seen, array }: Collection, children: readonly object[]): void {
     const known = new Set(seen.items);
     const gone = new Set(children.filter((child) => known.has(child)));
     if (gone.size === 0) return;

@@ -7,6 +7,7 @@ import type {
   Snapshot,
 } from '../database/entity-mapping.js';
 import type { Statement } from '../database/statement.js';
+import { typed } from '../flush/sql/row-source.js';
 
 /** The SQL by which relations are loaded: rows by the values of some columns, however many values there are. */
 
@@ -99,7 +100,7 @@ export function whereColumns(columns: readonly ColumnMapping[], alias: string): 
     return `${alias}.${column.sql} = ANY(${array})`;
   }
   const arrays = columns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
-  const parts = columns.map((column, at) => (column.castsElement ? `k.c${at}::${column.type}` : `k.c${at}`));
+  const parts = columns.map((column, at) => typed(`k.c${at}`, column));
   const names = columns.map((_, at) => `c${at}`);
   return `(${columns.map((column) => `${alias}.${column.sql}`).join(', ')}) IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${names.join(', ')}))`;
 }

@@ -4,6 +4,7 @@ import type { Statement } from '../../database/statement.js';
 import { SqlExpression } from '../change-set.js';
 import { arrayParameter } from './array-parameter.js';
 import { sqlNames } from './insert-parts.js';
+import { typed } from './row-source.js';
 import { arrayRows } from './statement-text.js';
 
 /** SQL of bulk statements: rows that no object stands for, and rows found by criteria. */
@@ -106,7 +107,7 @@ function rowSource(
   const list = columns.map((column) => {
     const value = first[column.index];
     if (value instanceof SqlExpression) return value.sql;
-    return column.castsElement ? `v.c${column.index}::${column.type}` : `v.c${column.index}`;
+    return typed(`v.c${column.index}`, column);
   });
   return {
     source: `unnest(${arrays.join(', ')}) WITH ORDINALITY`,
@@ -186,7 +187,7 @@ function answered(
   });
   const arrays = mapping.keyColumns.map((column, at) => `$${from + at + 1}::${column.arrayType}[]`);
   const aliases = mapping.keyColumns.map((_, at) => `k${at}`);
-  const parts = mapping.keyColumns.map((column, at) => (column.castsElement ? `k.k${at}::${column.type}` : `k.k${at}`));
+  const parts = mapping.keyColumns.map((column, at) => typed(`k.k${at}`, column));
   const own = mapping.keyColumns.map((column) => `w.${column.sql}`).join(', ');
   const among = `(${own}) IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${aliases.join(', ')}))`;
   return arrayRows(

@@ -1,12 +1,13 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
 import type { StatementResult } from '../../database/statement.js';
-import { KeyOfInsert, SqlExpression, resolved } from '../change-set.js';
+import { KeyOfInsert, SqlExpression, awaitedKey, isKnown, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { FlushStep, InsertStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
 import { FEW_INSERTS, fewInserts } from './few-inserts.js';
-import { notInserted, sqlNames } from './insert-parts.js';
+import { answeredColumns, notInserted, overriding, sqlNames } from './insert-parts.js';
+import { typed } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
@@ -61,32 +62,25 @@ function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap
   for (const column of mapping.columns) {
     const value = first.values[column.index];
     if (value === undefined) continue;
-    if (!(value instanceof KeyOfInsert) || value.value() !== undefined) {
+    const awaited = awaitedKey(value);
+    if (awaited === null) {
       if (!changes.every((change) => isKnown(change.values[column.index]))) return null;
       given.push(column);
       continue;
     }
-    const from = positions.get(value.insert);
-    if (from === undefined || !chain[from]!.drawn.includes(value.column)) return null;
+    const from = positions.get(awaited.insert);
+    if (from === undefined || !chain[from]!.drawn.includes(awaited.column)) return null;
     for (const change of changes) {
       const other = change.values[column.index];
-      if (!(other instanceof KeyOfInsert) || other.column !== value.column) return null;
+      if (!(other instanceof KeyOfInsert) || other.column !== awaited.column) return null;
       if (positions.get(other.insert) !== from) return null;
     }
-    keys.push({ column, from, key: value.column });
+    keys.push({ column, from, key: awaited.column });
   }
   const missing = mapping.keyColumns.filter((column) => first.values[column.index] === undefined);
   const sent = given.filter((column) => !(first.values[column.index] instanceof SqlExpression));
   if (missing.some((column) => column.drawSql === null) || sent.length + keys.length === 0) return null;
-  const answered = mapping.columns.filter((column) => {
-    const value = first.values[column.index];
-    return value === undefined || value instanceof SqlExpression;
-  });
-  return { step, keys, given, drawn: missing, answered };
-}
-
-function isKnown(value: unknown): boolean {
-  return !(value instanceof KeyOfInsert) || value.value() !== undefined;
+  return { step, keys, given, drawn: missing, answered: answeredColumns(mapping, first) };
 }
 
 /** The one statement for a chain. */
@@ -125,7 +119,6 @@ export function chainedInserts(chain: readonly Link[]): BoundStatement {
     },
     settle(result) {
       settle(chain, result);
-      for (const change of changes) change.isDone = true;
     },
   };
 }
@@ -148,7 +141,7 @@ function textFor(number: number, chain: readonly Link[]): string {
       }
       arrays.push(`$${++parameter}::${column.arrayType}[]`);
       aliases.push(`c${column.index}`);
-      list.push(column.castsElement ? `v.c${column.index}::${column.type}` : `v.c${column.index}`);
+      list.push(typed(`v.c${column.index}`, column));
     }
     const parents: string[] = [];
     for (const { column, from, key } of keys) {
@@ -168,10 +161,9 @@ function textFor(number: number, chain: readonly Link[]): string {
     );
     const columns = [...drawn, ...given, ...keys.map(({ column }) => column)];
     const all = [...drawn.map((column) => `v.d${column.index}`), ...list].join(', ');
-    const overriding = columns.some((column) => column.generatedAlways) ? ' OVERRIDING SYSTEM VALUE' : '';
     const returned = [...new Set([...mapping.keyColumns, ...answered])];
     ctes.push(
-      `i${at} AS (INSERT INTO ${mapping.table} (${sqlNames(columns)})${overriding} SELECT ${all} FROM v${at} AS v${parents.join('')} ORDER BY v.n RETURNING ${sqlNames(returned)})`,
+      `i${at} AS (INSERT INTO ${mapping.table} (${sqlNames(columns)})${overriding(columns)} SELECT ${all} FROM v${at} AS v${parents.join('')} ORDER BY v.n RETURNING ${sqlNames(returned)})`,
     );
     if (answered.length > 0) answers.push(answerOf(chain, at));
   });
@@ -214,7 +206,7 @@ function keySource(column: ColumnMapping, keys: readonly KeyColumn[], drawn: rea
   if (drawn.includes(column)) return `v.d${column.index}`;
   const taken = keys.find((key) => key.column === column);
   if (taken !== undefined) return `p${column.index}.d${taken.key.index}`;
-  return column.castsElement ? `v.c${column.index}::${column.type}` : `v.c${column.index}`;
+  return typed(`v.c${column.index}`, column);
 }
 
 function settle(chain: readonly Link[], result: StatementResult): void {

@@ -41,7 +41,6 @@ export function deleteStatement(step: DeleteStep, missed: (step: DeleteStep, cou
     statement: arrayRows(text, source.parameters()),
     settle(result) {
       const deleted = Number((result.rows[0] as unknown[] | undefined)?.[0] ?? 0);
-      for (const change of changes) change.isDone = true;
       if (deleted < changes.length && mapping.confirmRows) missed(step, changes.length - deleted);
     },
   };
@@ -59,7 +58,7 @@ export function lockStatement(step: LockStep): BoundStatement {
   const { id, text } = textOf(mapping, 'lock', () => {
     const arrays = mapping.keyColumns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
     const aliases = mapping.keyColumns.map((_, at) => `k${at}`);
-    const same = mapping.keyColumns.map((column, at) => `t.${column.sql} = ${typed(`k${at}`, column)}`);
+    const same = mapping.keyColumns.map((column, at) => `t.${column.sql} = ${typed(`v.k${at}`, column)}`);
     const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
     return (
       `SELECT count(*) FROM (SELECT 1 FROM unnest(${arrays.join(', ')}) AS v(${aliases.join(', ')}) ` +

@@ -2,6 +2,7 @@ import { resolved } from '../change-set.js';
 import type { DetachStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
+import { typed } from './row-source.js';
 import { arrayRows, textOf } from './statement-text.js';
 
 /**
@@ -32,7 +33,7 @@ export function detachStatement(step: DetachStep): BoundStatement {
     const among = (list: readonly (typeof columns)[number][], not: string): string => {
       const arrays = list.map((column) => `$${++parameter}::${column.arrayType}[]`);
       const aliases = list.map((_, at) => `k${at}`);
-      const parts = list.map((column, at) => (column.castsElement ? `k.k${at}::${column.type}` : `k.k${at}`));
+      const parts = list.map((column, at) => typed(`k.k${at}`, column));
       const own = list.map((column) => `t.${column.sql}`).join(', ');
       return `(${own}) ${not}IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${aliases.join(', ')}))`;
     };

@@ -1,6 +1,6 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
-import { KeyOfInsert, SqlExpression, resolved } from '../change-set.js';
-import type { InsertChange } from '../change-set.js';
+import { SqlExpression, awaitedKey, resolved } from '../change-set.js';
+import type { InsertChange, KeyOfInsert } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
 import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
@@ -36,8 +36,8 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
     const given = givenColumns(mapping, first);
     const answered = answeredColumns(mapping, first);
     const key = mapping.keyColumns[0]!;
-    const read = answered.includes(key) ? [key, ...answered.filter((column) => column !== key)] : [key, ...answered];
-    shape += `/${mapping.name}:${shapeOf(mapping, first)}`;
+    const read = [key, ...answered.filter((column) => column !== key)];
+    shape += `/${mapping.name}:${shapeOf(first.values)}`;
     for (const change of changes) {
       positions.set(change, rows.length);
       rows.push({ change, given, read });
@@ -69,7 +69,6 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
           const value = answer?.[at++];
           if (value !== undefined) change.answer(column, value);
         }
-        change.isDone = true;
       }
     },
   };
@@ -77,8 +76,8 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
 
 /** Position of the row whose generated key a value is; null where the value itself is known. */
 function referenceOf(value: unknown, positions: ReadonlyMap<InsertChange, number>): number | null {
-  if (!(value instanceof KeyOfInsert) || value.value() !== undefined) return null;
-  return positions.get(value.insert) ?? null;
+  const awaited = awaitedKey(value);
+  return awaited === null ? null : (positions.get(awaited.insert) ?? null);
 }
 
 function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {

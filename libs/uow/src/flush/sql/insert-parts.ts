@@ -24,12 +24,11 @@ export function answeredColumns(mapping: EntityMapping, change: InsertChange): C
   });
 }
 
-export function shapeOf(mapping: EntityMapping, change: InsertChange): string {
+/** Which columns an insert gives, and by what SQL: rows of one shape share a text. */
+export function shapeOf(values: readonly unknown[]): string {
   let shape = '';
-  for (const column of mapping.columns) {
-    const value = change.values[column.index];
+  for (const value of values)
     shape += value === undefined ? '0' : value instanceof SqlExpression ? `(${value.sql})` : '1';
-  }
   return shape;
 }
 

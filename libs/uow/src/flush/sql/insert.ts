@@ -46,11 +46,11 @@ function insertMany(
       })),
   );
   const matched = answered.length > 0;
-  const { id, text } = textOf(mapping, `in${source.shape}/${shapeOf(mapping, first)}`, (number) => {
+  const { id, text } = textOf(mapping, `in${source.shape}/${shapeOf(first.values)}`, (number) => {
     const list = given
       .map((column) => {
         const value = first.values[column.index];
-        return value instanceof SqlExpression ? value.sql : typed(`c${column.index}`, column);
+        return value instanceof SqlExpression ? value.sql : typed(`v.c${column.index}`, column);
       })
       .join(', ');
     const into = `INSERT INTO ${mapping.table} `;
@@ -65,7 +65,7 @@ function insertMany(
     const all = [...drawn, ...given];
     const allValues = [...drawn.map((column) => `v.d${column.index}`), list].join(', ');
     const keys = mapping.keyColumns.map((column) => {
-      const own = drawn.includes(column) ? `v.d${column.index}` : typed(`c${column.index}`, column);
+      const own = drawn.includes(column) ? `v.d${column.index}` : typed(`v.c${column.index}`, column);
       return `i.${column.sql} = ${own}`;
     });
     const returned = [...new Set([...mapping.keyColumns, ...answered])];
@@ -89,7 +89,6 @@ function insertMany(
           for (let at = 0; at < answered.length; at++) change.answer(answered[at]!, row[at + 1]);
         }
       }
-      for (const change of changes) change.isDone = true;
     },
   };
 }

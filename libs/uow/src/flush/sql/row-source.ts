@@ -91,9 +91,9 @@ function scalarParameter<Row>({ column, valueOf }: SourceColumn<Row>, row: Row):
   return column.castsElement ? textParameter(value) : value;
 }
 
-/** A column of `v` with its column's own type. */
-export function typed(alias: string, column: ColumnMapping): string {
-  return column.castsElement ? `v.${alias}::${column.type}` : `v.${alias}`;
+/** What came as an element of an array, or as a cell of VALUES, with its column's own type. */
+export function typed(reference: string, column: ColumnMapping): string {
+  return column.castsElement ? `${reference}::${column.type}` : reference;
 }
 
 /** The columns that find the rows, and those that their guards check. */
@@ -124,9 +124,9 @@ export function conditions(changes: readonly (DeleteChange | UpdateChange)[]): {
   readonly all: string;
 } {
   const { mapping, guard } = changes[0]!;
-  const same = mapping.keyColumns.map((column, at) => `t.${column.sql} = ${typed(`k${at}`, column)}`).join(' AND ');
+  const same = mapping.keyColumns.map((column, at) => `t.${column.sql} = ${typed(`v.k${at}`, column)}`).join(' AND ');
   const checks = [same];
-  if (guard.version !== undefined) checks.push(`t.${mapping.version!.sql} = ${typed('w', mapping.version!)}`);
+  if (guard.version !== undefined) checks.push(`t.${mapping.version!.sql} = ${typed('v.w', mapping.version!)}`);
   // The check casts by itself, with the column's precision.
   guard.columns.forEach((column, at) => checks.push(column.unchangedSql(`t.${column.sql}`, `v.o${at}`)));
   return { same, all: checks.join(' AND ') };

@@ -83,7 +83,6 @@ function updateOne(mapping: EntityMapping, change: UpdateChange): BoundStatement
         answered.forEach((column, at) => {
           change.answer(column, row[from + at]);
         });
-      change.isDone = true;
     },
   };
 }
@@ -105,7 +104,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
   const { id, text } = textOf(mapping, shape, (number) => {
     const assignments = first.columns.map((column, at) => {
       const value = first.values[at];
-      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : typed(`s${at}`, column)}`;
+      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : typed(`v.s${at}`, column)}`;
     });
     assignments.push(...automaticSets(automatic));
     const { same, all } = conditions(changes);
@@ -137,7 +136,6 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
           for (let at = 0; at < answered.length; at++) change.answer(answered[at]!, row[2 + at]);
         }
       }
-      for (const change of changes) change.isDone = true;
     },
   };
 }
