@@ -8,25 +8,25 @@ import type { ColumnMapping, EntityMapping, Snapshot } from '../database/entity-
 export type Change = InsertChange | UpdateChange | DeleteChange | DetachChange;
 
 /** A row of which the database may answer some columns. */
-class AnsweredChange {
+interface AnsweredChange {
+  readonly mapping: EntityMapping;
   /** By column index; null until something was answered. */
-  #answers: unknown[] | null = null;
+  returned: unknown[] | null;
+}
 
-  constructor(readonly mapping: EntityMapping) {}
+/** What the database answered for a column; undefined where it was not asked, or has not answered yet. */
+export function answerFor({ returned }: AnsweredChange, column: ColumnMapping): unknown {
+  return returned?.[column.index];
+}
 
-  /** What the database answered for a column; undefined where it was not asked, or has not answered yet. */
-  answered(column: ColumnMapping): unknown {
-    return this.#answers?.[column.index];
-  }
-
-  answer(column: ColumnMapping, value: unknown): void {
-    (this.#answers ??= new Array<unknown>(this.mapping.columns.length))[column.index] = value;
-  }
+export function noteAnswer(change: AnsweredChange, column: ColumnMapping, value: unknown): void {
+  (change.returned ??= new Array<unknown>(change.mapping.columns.length))[column.index] = value;
 }
 
 /** A new row. `values` goes by column index; `undefined` leaves the column to the database. */
-export class InsertChange extends AnsweredChange {
+export class InsertChange implements AnsweredChange {
   readonly kind = 'insert';
+  returned: unknown[] | null = null;
   /** Foreign keys that an update sets after the insert, by column index, because they are part of a circle. */
   later: unknown[] | null = null;
   /** Its place among the rows of its statement, from 1, by which other rows of the statement refer to it. */
@@ -34,17 +34,15 @@ export class InsertChange extends AnsweredChange {
   #keys: KeyOfInsert[] | null = null;
 
   constructor(
-    mapping: EntityMapping,
+    readonly mapping: EntityMapping,
     readonly subject: object | null,
     readonly values: unknown[],
-  ) {
-    super(mapping);
-  }
+  ) {}
 
   /** The stored value of a column; undefined while only the database will know it. */
   stored(column: ColumnMapping): unknown {
     const value = this.values[column.index];
-    return value === undefined ? this.answered(column) : value instanceof KeyOfInsert ? value.value() : value;
+    return value === undefined ? answerFor(this, column) : value instanceof KeyOfInsert ? value.value() : value;
   }
 
   /** Its key as the foreign key of other rows, for as long as only the database will know it. */
@@ -58,11 +56,12 @@ export class InsertChange extends AnsweredChange {
 }
 
 /** New values for a row that exists. */
-export class UpdateChange extends AnsweredChange {
+export class UpdateChange implements AnsweredChange {
   readonly kind = 'update';
+  returned: unknown[] | null = null;
 
   constructor(
-    mapping: EntityMapping,
+    readonly mapping: EntityMapping,
     readonly subject: object | null,
     /** Parameters of the key columns, as the row has them now. */
     readonly key: readonly unknown[],
@@ -72,9 +71,7 @@ export class UpdateChange extends AnsweredChange {
     public guard: RowGuard,
     /** The row as it was read; null where it was not. */
     readonly before: Snapshot | null = null,
-  ) {
-    super(mapping);
-  }
+  ) {}
 }
 
 /** A row to delete. */
@@ -149,12 +146,7 @@ export function resolved(value: unknown): unknown {
   return value instanceof KeyOfInsert ? value.value() : value;
 }
 
-/** The key that a value stands for while the database has not given it yet; null for a value that is known. */
-export function awaitedKey(value: unknown): KeyOfInsert | null {
-  return value instanceof KeyOfInsert && value.value() === undefined ? value : null;
-}
-
-/** False for a key that the database has not given yet. */
+/** False for the key of a new row that the database has not given yet. */
 export function isKnown(value: unknown): boolean {
-  return awaitedKey(value) === null;
+  return !(value instanceof KeyOfInsert) || value.value() !== undefined;
 }

@@ -1,5 +1,5 @@
 import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
-import { KeyOfInsert, SqlExpression, resolved } from '../flush/change-set.js';
+import { KeyOfInsert, SqlExpression, answerFor, resolved } from '../flush/change-set.js';
 import type { InsertChange, UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { Mirrors } from './mirrors.js';
@@ -127,7 +127,7 @@ function applyColumn(
     return;
   }
   const isAnswered = sent === undefined || sent instanceof SqlExpression;
-  const raw = isAnswered ? change.answered(column) : resolved(sent);
+  const raw = isAnswered ? answerFor(change, column) : resolved(sent);
   if (raw === undefined) return;
   const value = isAnswered || sent instanceof KeyOfInsert ? column.fromRow(raw) : fromParameter(column, raw);
   snapshot[column.index] = isAnswered ? column.freezeRead(value, raw) : column.freeze(value);

@@ -1,5 +1,5 @@
 import type { EntityMapping, EntityMappings, RowReader } from '../database/entity-mapping.js';
-import { DeleteChange, InsertChange, UpdateChange } from '../flush/change-set.js';
+import { DeleteChange, InsertChange, UpdateChange, noteAnswer } from '../flush/change-set.js';
 import { RowSource } from '../flush/sql/row-source.js';
 import { ChangeCollector } from './change-collector.js';
 import { InstanceState, stateOf } from './instance-state.js';
@@ -45,7 +45,7 @@ export class KeptShapes implements ShapeKeeper {
     const state = new InstanceState({}, mapping);
     const guard = { columns: [], values: [], isLocked: true, mustExist: true };
     const insert = new InsertChange(mapping, new RowPicture(state), []);
-    insert.answer(mapping.columns[0]!, null);
+    noteAnswer(insert, mapping.columns[0]!, null);
     this.#flush = [
       new ChangeCollector(this.#unit, null),
       new Mirrors(this.#unit),

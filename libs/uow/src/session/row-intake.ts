@@ -1,7 +1,7 @@
 import type { ColumnMapping, EntityMapping, RelationMapping, RowReader } from '../database/entity-mapping.js';
 import type { LockOptions } from '../database/loading.js';
 import { StaleDataError } from '../errors/flush-errors.js';
-import { SqlExpression } from '../flush/change-set.js';
+import { SqlExpression, answerFor } from '../flush/change-set.js';
 import type { UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { stateFor } from './instance-state.js';
@@ -221,7 +221,7 @@ export class RowIntake {
       } else take(column, given.isProperty ? column.thaw(column.freeze(value)) : value, parameter);
     });
     for (const column of [change.mapping.version, change.mapping.updateDate]) {
-      const returned = column === null ? undefined : change.answered(column);
+      const returned = column === null ? undefined : answerFor(change, column);
       if (column !== null && returned !== undefined)
         take(column, column.fromRow(returned), column.rawToParameter(returned));
     }

@@ -1,6 +1,6 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
 import type { StatementResult } from '../../database/statement.js';
-import { KeyOfInsert, SqlExpression, awaitedKey, isKnown, resolved } from '../change-set.js';
+import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { FlushStep, InsertStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
@@ -62,20 +62,19 @@ function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap
   for (const column of mapping.columns) {
     const value = first.values[column.index];
     if (value === undefined) continue;
-    const awaited = awaitedKey(value);
-    if (awaited === null) {
+    if (!(value instanceof KeyOfInsert) || isKnown(value)) {
       if (!changes.every((change) => isKnown(change.values[column.index]))) return null;
       given.push(column);
       continue;
     }
-    const from = positions.get(awaited.insert);
-    if (from === undefined || !chain[from]!.drawn.includes(awaited.column)) return null;
+    const from = positions.get(value.insert);
+    if (from === undefined || !chain[from]!.drawn.includes(value.column)) return null;
     for (const change of changes) {
       const other = change.values[column.index];
-      if (!(other instanceof KeyOfInsert) || other.column !== awaited.column) return null;
+      if (!(other instanceof KeyOfInsert) || other.column !== value.column) return null;
       if (positions.get(other.insert) !== from) return null;
     }
-    keys.push({ column, from, key: awaited.column });
+    keys.push({ column, from, key: value.column });
   }
   const missing = mapping.keyColumns.filter((column) => first.values[column.index] === undefined);
   const sent = given.filter((column) => !(first.values[column.index] instanceof SqlExpression));
@@ -222,7 +221,7 @@ function settle(chain: readonly Link[], result: StatementResult): void {
     const { step, answered } = chain[at]!;
     const change = step.changes[Number(row[1]) - 1]!;
     const from = offsets[at]!;
-    for (let index = 0; index < answered.length; index++) change.answer(answered[index]!, row[from + index]);
+    for (let index = 0; index < answered.length; index++) noteAnswer(change, answered[index]!, row[from + index]);
   }
 }
 

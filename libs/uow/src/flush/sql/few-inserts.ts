@@ -1,6 +1,6 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
-import { SqlExpression, awaitedKey, resolved } from '../change-set.js';
-import type { InsertChange, KeyOfInsert } from '../change-set.js';
+import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../change-set.js';
+import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
 import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
@@ -67,7 +67,7 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
       for (const { change, read } of rows) {
         for (const column of read) {
           const value = answer?.[at++];
-          if (value !== undefined) change.answer(column, value);
+          if (value !== undefined) noteAnswer(change, column, value);
         }
       }
     },
@@ -76,8 +76,8 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
 
 /** Position of the row whose generated key a value is; null where the value itself is known. */
 function referenceOf(value: unknown, positions: ReadonlyMap<InsertChange, number>): number | null {
-  const awaited = awaitedKey(value);
-  return awaited === null ? null : (positions.get(awaited.insert) ?? null);
+  if (!(value instanceof KeyOfInsert) || isKnown(value)) return null;
+  return positions.get(value.insert) ?? null;
 }
 
 function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {

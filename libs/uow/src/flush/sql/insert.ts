@@ -1,5 +1,5 @@
 import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
-import { SqlExpression, resolved } from '../change-set.js';
+import { SqlExpression, noteAnswer, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
@@ -86,7 +86,7 @@ function insertMany(
         for (const row of result.rows as unknown[][]) {
           const change = changes[Number(row[0]) - 1];
           if (change === undefined) continue;
-          for (let at = 0; at < answered.length; at++) change.answer(answered[at]!, row[at + 1]);
+          for (let at = 0; at < answered.length; at++) noteAnswer(change, answered[at]!, row[at + 1]);
         }
       }
     },

@@ -1,5 +1,5 @@
 import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
-import { SqlExpression, resolved } from '../change-set.js';
+import { SqlExpression, noteAnswer, resolved } from '../change-set.js';
 import type { UpdateChange } from '../change-set.js';
 import type { UpdateStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
@@ -81,7 +81,7 @@ function updateOne(mapping: EntityMapping, change: UpdateChange): BoundStatement
       const from = guard.mustExist ? 1 : 0;
       if (row !== undefined)
         answered.forEach((column, at) => {
-          change.answer(column, row[from + at]);
+          noteAnswer(change, column, row[from + at]);
         });
     },
   };
@@ -133,7 +133,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
         for (const row of result.rows as unknown[][]) {
           if (row[1] === null) continue;
           const change = changes[Number(row[1]) - 1]!;
-          for (let at = 0; at < answered.length; at++) change.answer(answered[at]!, row[2 + at]);
+          for (let at = 0; at < answered.length; at++) noteAnswer(change, answered[at]!, row[2 + at]);
         }
       }
     },
