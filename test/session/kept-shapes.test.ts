@@ -1,6 +1,7 @@
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, Entity, ManyToOne, OneToMany, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
+import type { Relation } from 'typeorm';
 import { inspectEntity } from '../../libs/uow/src/session/inspect.js';
 import { SessionUnderTest } from './session-under-test.js';
 
@@ -8,6 +9,8 @@ setFlagsFromString('--expose-gc');
 const collect = runInNewContext('gc') as () => void;
 
 let made = 0;
+const quarries: WeakRef<Quarry>[] = [];
+const slabs: WeakRef<Slab>[] = [];
 
 @Entity()
 class Stone {
@@ -22,9 +25,44 @@ class Stone {
   }
 }
 
+@Entity()
+class Quarry {
+  @PrimaryGeneratedColumn('identity')
+  id!: number;
+
+  @Column('text')
+  name!: string;
+
+  @Column('float8')
+  depth!: number;
+
+  @OneToMany(() => Slab, (slab) => slab.quarry)
+  slabs!: Slab[];
+
+  constructor() {
+    quarries.push(new WeakRef(this));
+  }
+}
+
+@Entity()
+class Slab {
+  @PrimaryGeneratedColumn('identity')
+  id!: number;
+
+  @Column('jsonb')
+  marks!: object;
+
+  @ManyToOne(() => Quarry, (quarry) => quarry.slabs)
+  quarry!: Relation<Quarry>;
+
+  constructor() {
+    slabs.push(new WeakRef(this));
+  }
+}
+
 let env: SessionUnderTest;
 beforeAll(async () => {
-  env = await SessionUnderTest.start({ entities: [Stone] });
+  env = await SessionUnderTest.start({ entities: [Stone, Quarry, Slab] });
   await env.dataSource.query("INSERT INTO stone SELECT n, 'stone ' || n FROM generate_series(1, 50) AS n");
 });
 afterAll(() => env.stop());
@@ -50,4 +88,25 @@ test('what was read can be collected after its session', async () => {
     collect();
   }
   expect(stones.filter((stone) => stone.deref() !== undefined)).toHaveLength(0);
+});
+
+const alive = <T extends object>(objects: readonly WeakRef<T>[]): T[] => objects.flatMap((one) => one.deref() ?? []);
+
+async function insertQuarry(): Promise<void> {
+  const slabs = Array.from({ length: 3 }, (_, at) => Object.assign(new Slab(), { marks: { at } }));
+  const quarry = Object.assign(new Quarry(), { slabs, depth: 12.5, name: 'north' });
+  await env.factory.begin((session) => {
+    session.add(quarry);
+  });
+}
+
+test('of what was inserted, one of each class is kept that is like it and holds nothing of it', async () => {
+  await insertQuarry();
+  await insertQuarry();
+  for (let tries = 0; tries < 20 && alive(quarries).length + alive(slabs).length > 2; tries++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    collect();
+  }
+  expect(alive(quarries)).toEqual([{ id: 0, name: '', depth: 0.5, slabs: [] }]);
+  expect(alive(slabs)).toEqual([{ id: 0, marks: null, quarry: alive(quarries)[0] }]);
 });

@@ -2,7 +2,7 @@ import type { EntityMapping, EntityMappings, RowReader } from '../database/entit
 import { DeleteChange, InsertChange, UpdateChange, noteAnswer } from '../flush/change-set.js';
 import { RowSource } from '../flush/sql/row-source.js';
 import { ChangeCollector } from './change-collector.js';
-import { InstanceState, stateOf } from './instance-state.js';
+import { InstanceState, stateFor, stateOf } from './instance-state.js';
 import { Mirrors } from './mirrors.js';
 import { RowIntake } from './row-intake.js';
 import type { ShapeKeeper } from './row-intake.js';
@@ -11,14 +11,16 @@ import { SessionListeners } from './session-events.js';
 import { UnitOfWork } from './unit-of-work.js';
 
 /**
- * One object of each entity class, with all that a session keeps of it, and of each kind that a flush makes, for as long as the data source is there. V8
- * gives up compiled code when the last object of a shape that it was compiled for is collected; between two requests
- * there may be none, and what comes after each full collection would begin at the speed of an interpreter.
+ * One object of each entity class, as a read makes it and as the application made it before a flush inserted it, with
+ * all that a session keeps of it; and one of each kind that a flush makes. They stay for as long as the data source
+ * does. V8 gives up compiled code when the last object of a shape that it was compiled for is collected; between two
+ * requests there may be none, and what comes after each full collection would begin at the speed of an interpreter.
  */
 export class KeptShapes implements ShapeKeeper {
   readonly #unit: UnitOfWork;
   readonly #intake: RowIntake;
   readonly #kept = new Set<EntityMapping>();
+  readonly #inserted = new Map<EntityMapping, object | null>();
   #flush: readonly object[] | null = null;
 
   constructor(mappings: EntityMappings) {
@@ -56,4 +58,65 @@ export class KeptShapes implements ShapeKeeper {
       new RowSource([], []),
     ];
   }
+
+  lacksInserted(mapping: EntityMapping): boolean {
+    return !this.#inserted.has(mapping);
+  }
+
+  /** Keeps an object like one that a flush has just inserted: what the application's own code made may have another shape than what a read makes. */
+  keepInserted({ entity, mapping, written }: InstanceState): void {
+    const like = madeAlike(mapping);
+    this.#inserted.set(mapping, like);
+    if (like === null) return;
+    // What the flush set came after the private field by which the library knows an object.
+    const later = new Set(written?.filter(({ before }) => before === undefined).map(({ property }) => property.path));
+    const properties = Object.keys(entity);
+    const copy = (property: string): void => {
+      if (valueOf(like, property) === undefined) define(like, property, this.#alike(valueOf(entity, property)));
+    };
+    for (const property of properties) if (!later.has(property)) copy(property);
+    stateFor(like, mapping);
+    for (const property of properties) copy(property);
+  }
+
+  /** A value that is stored as the given one is, and holds nothing of it. */
+  #alike(value: unknown): unknown {
+    switch (typeof value) {
+      case 'number':
+        return Number.isInteger(value) ? 0 : 0.5;
+      case 'string':
+        return '';
+      case 'boolean':
+        return value;
+      case 'object':
+        return value === null ? null : this.#objectAlike(value);
+      default:
+        return undefined;
+    }
+  }
+
+  #objectAlike(value: object): object | null {
+    if (!Array.isArray(value)) return this.#inserted.get(stateOf(value)?.mapping as EntityMapping) ?? null;
+    const array: unknown[] = [null];
+    array.length = 0;
+    return array;
+  }
+}
+
+/** An instance made as the application makes its own; null where that takes more than `new`. */
+function madeAlike({ target }: EntityMapping): object | null {
+  if (typeof target !== 'function') return null;
+  try {
+    return Reflect.construct(target, []) as object;
+  } catch {
+    return null;
+  }
+}
+
+function valueOf(object: object, property: string): unknown {
+  return Object.getOwnPropertyDescriptor(object, property)?.value;
+}
+
+function define(object: object, property: string, value: unknown): void {
+  Object.defineProperty(object, property, { value, writable: true, enumerable: true, configurable: true });
 }

@@ -1,6 +1,7 @@
 import type { Statement, StatementResult } from '../database/statement.js';
 import type { Change } from '../flush/change-set.js';
 import { FlushExecutor } from '../flush/flush-executor.js';
+import type { FlushPlan } from '../flush/flush-plan.js';
 import { planFlush } from '../flush/flush-planner.js';
 import { tableOrderOf } from '../flush/table-order.js';
 import type { CommitPayload } from '../transaction/transaction-synchronization.js';
@@ -54,7 +55,7 @@ export class SessionFlush {
         if (work === null) return;
         while (!work.executor.isDone) await this.#sendNext(work, transaction, operation);
         this.#unit.hasWritten = true;
-        applyFlush(this.#unit, work.collected.pictures, transaction);
+        this.#apply(work, transaction);
         await work.listeners?.after(work.collected.pictures);
         await this.#afterFlush(work.collected.pictures);
       }),
@@ -79,7 +80,7 @@ export class SessionFlush {
           // Somebody has to be told between the last row and COMMIT.
           while (!work.executor.isDone) await this.#sendNext(work, transaction, 'the flush before COMMIT');
           this.#unit.hasWritten = true;
-          applyFlush(this.#unit, work.collected.pictures, transaction);
+          this.#apply(work, transaction);
           await work.listeners?.after(work.collected.pictures);
           left.isWork = this.#unit.hasWork;
           return;
@@ -94,7 +95,7 @@ export class SessionFlush {
             statements,
             settle: (results) => {
               work.executor.settle(results);
-              applyFlush(this.#unit, work.collected.pictures, transaction);
+              this.#apply(work, transaction);
             },
             failed: () => this.#askWhatIsThere(work, transaction),
           };
@@ -128,7 +129,8 @@ export class SessionFlush {
     }
     const { database } = transaction;
     this.#source.shapes.keepFlush(collected.changes[0]!.mapping);
-    const executor = new FlushExecutor(planFlush(collected.changes, tableOrderOf(this.#source.mappings)), {
+    const plan = planFlush(collected.changes, tableOrderOf(this.#source.mappings));
+    const executor = new FlushExecutor(plan, {
       batching: database.options.batching,
       missed: (step, count) => {
         if (step.changes[0]!.subject === null) return;
@@ -138,7 +140,17 @@ export class SessionFlush {
         });
       },
     });
-    return { collected, executor, listeners };
+    return { collected, plan, executor, listeners };
+  }
+
+  #apply({ collected, plan }: Work, transaction: PhysicalTransaction): void {
+    applyFlush(this.#unit, collected.pictures, transaction);
+    const { shapes } = this.#source;
+    for (const step of plan.steps) {
+      if (step.kind !== 'insert' || !shapes.lacksInserted(step.mapping)) continue;
+      const inserted = collected.pictures.find(({ change }) => change === step.changes[0]);
+      if (inserted !== undefined) shapes.keepInserted(inserted.state);
+    }
   }
 
   /** Looks, reads and announces until nothing is missing; the picture is taken in the same step as the last look. */
@@ -219,6 +231,7 @@ export class SessionFlush {
 
 interface Work {
   readonly collected: CollectedChanges;
+  readonly plan: FlushPlan;
   readonly executor: FlushExecutor;
   /** Null where no entity has listeners. */
   readonly listeners: FlushListeners | null;
