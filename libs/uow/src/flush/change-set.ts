@@ -29,9 +29,10 @@ export class InsertChange implements AnsweredChange {
   returned: unknown[] | null = null;
   /** Foreign keys that an update sets after the insert, by column index, because they are part of a circle. */
   later: unknown[] | null = null;
-  /** Its place among the rows of its statement, from 1, by which other rows of the statement refer to it. */
+  /** The step that inserts it, and its place there, from 1, by which other rows of a statement refer to it. */
+  step: object | null = null;
   ordinal = 0;
-  #keys: KeyOfInsert[] | null = null;
+  #keys: readonly KeyOfInsert[] = NO_KEYS;
 
   constructor(
     readonly mapping: EntityMapping,
@@ -47,10 +48,9 @@ export class InsertChange implements AnsweredChange {
 
   /** Its key as the foreign key of other rows, for as long as only the database will know it. */
   keyOf(column: ColumnMapping): KeyOfInsert {
-    const known = this.#keys?.find((key) => key.column === column);
-    if (known !== undefined) return known;
+    for (const key of this.#keys) if (key.column === column) return key;
     const key = new KeyOfInsert(this, column);
-    (this.#keys ??= []).push(key);
+    this.#keys = this.#keys.length === 0 ? [key] : [...this.#keys, key];
     return key;
   }
 }
@@ -135,6 +135,8 @@ export class KeyOfInsert {
     return this.insert.stored(this.column);
   }
 }
+
+const NO_KEYS: readonly KeyOfInsert[] = [];
 
 /** SQL in place of a value. */
 export class SqlExpression {

@@ -10,6 +10,7 @@ import { stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Claim, RelationChanges } from './relation-changes.js';
 import { RowPicture } from './row-picture.js';
+import type { SetRelation } from './row-picture.js';
 import { describe } from './unit-of-work.js';
 import { formerObject, referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -29,13 +30,15 @@ export class ChangeCollector {
   /** Null for a preview outside every transaction. */
   readonly #transaction: PhysicalTransaction | null;
   readonly #seesOneSnapshot: boolean;
-  readonly #inserts = new Map<InstanceState, InsertChange>();
   readonly #deletes = new Map<InstanceState, DeleteChange>();
   readonly #takenOver = new Set<InstanceState>();
   readonly #pictures: RowPicture[] = [];
   readonly #changes: Change[] = [];
   #lastColumns: readonly ColumnMapping[] = NO_COLUMNS;
   #relations: RelationChanges = { claims: new Map(), links: [], unseen: [] };
+  /** What was decided last, and by which claim: the children of one parent share both. */
+  #lastClaim: Claim | null = null;
+  #lastDecision: Decision | null = null;
 
   constructor(unit: UnitOfWork, transaction: PhysicalTransaction | null) {
     this.#unit = unit;
@@ -50,27 +53,31 @@ export class ChangeCollector {
     const unit = this.#unit;
     this.#relations = relations;
     this.#changes.push(...detachments);
-    // A new row must be known before anything that refers to it is looked at.
-    const news: [RowPicture, InsertChange][] = [];
-    for (const state of unit.pending) {
-      const picture = new RowPicture(state);
-      picture.takesOver = this.#rowSwitch(state);
-      if (picture.takesOver !== null) this.#takenOver.add(picture.takesOver);
-      const insert = new InsertChange(state.mapping, picture, new Array<unknown>(state.mapping.columns.length));
-      this.#inserts.set(state, insert);
-      news.push([picture, insert]);
+    try {
+      // A new row must be known before anything that refers to it is looked at.
+      unit.pending.forEach((state) => {
+        const picture = new RowPicture(state);
+        picture.takesOver = this.#rowSwitch(state);
+        if (picture.takesOver !== null) this.#takenOver.add(picture.takesOver);
+        state.insert = new InsertChange(state.mapping, picture, new Array<unknown>(state.mapping.columns.length));
+      });
+      unit.pending.forEach(({ insert }) => {
+        const picture = insert!.subject as RowPicture;
+        this.#fillInsert(picture, insert!);
+        if (picture.takesOver === null) this.#changes.push(insert!);
+        else this.#takeOver(picture, picture.takesOver, insert!);
+      });
+      unit.identity.forEach((state) => {
+        if (!state.isMarkedDeleted) this.#update(state);
+        else if (!this.#takenOver.has(state)) this.#delete(state);
+      });
+      this.#noteReferences();
+      this.#link();
+    } finally {
+      unit.pending.forEach((state) => {
+        state.insert = null;
+      });
     }
-    for (const [picture, insert] of news) {
-      this.#fillInsert(picture, insert);
-      if (picture.takesOver === null) this.#changes.push(insert);
-      else this.#takeOver(picture, picture.takesOver, insert);
-    }
-    unit.identity.forEach((state) => {
-      if (!state.isMarkedDeleted) this.#update(state);
-      else if (!this.#takenOver.has(state)) this.#delete(state);
-    });
-    this.#noteReferences();
-    this.#link();
     return { changes: this.#changes, pictures: this.#pictures };
   }
 
@@ -96,7 +103,7 @@ export class ChangeCollector {
       if (!relation.isOwningToOne) continue;
       const decision = this.#decide(picture.state, relation);
       if (decision === null) continue;
-      picture.set(relation, decision.related, null);
+      picture.set(decision);
       for (let at = 0; at < relation.joinColumns.length; at++) {
         const { index } = relation.joinColumns[at]!;
         insert.values[index] = decision.values[at];
@@ -128,7 +135,7 @@ export class ChangeCollector {
         insert.values[column.index] !== undefined &&
         !sameStored(column, insert.values[column.index], snapshot),
     );
-    this.#inserts.delete(picture.state);
+    picture.state.insert = null;
     picture.change =
       columns.length === 0
         ? null
@@ -195,7 +202,7 @@ export class ChangeCollector {
         if (decision === null) continue;
         picture ??= new RowPicture(state);
         values ??= new Array<unknown>(mapping.columns.length);
-        picture.set(relation, decision.related, formerObject(this.#unit, state, relation));
+        picture.set({ ...decision, former: formerObject(this.#unit, state, relation) });
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
           const value = decision.values[at];
@@ -281,9 +288,7 @@ export class ChangeCollector {
     const value = relation.get(entity) as object | null | undefined;
     const seen = state.relations?.[relation.index];
     const isSet = value !== undefined && (seen === undefined || (!seen.isToMany && seen.related !== value));
-    let own: Decision | null = isSet
-      ? { related: value, values: this.#keyOf(state, relation, value), isOwn: true }
-      : null;
+    let own: Decision | null = isSet ? this.#decision(state, relation, value, false) : null;
     // Not loaded, and set to what the row says anyway: that says nothing against a collection that was changed.
     if (own !== null && seen === undefined && isSameKey(relation, own.values, state.snapshot)) own = null;
 
@@ -303,11 +308,11 @@ export class ChangeCollector {
         if (stateOf(claim.formerParent!)?.isMarkedDeleted !== true) return null;
       }
       if (state.state === 'pending' && relation.get(entity) === undefined) return null;
-      return { related: null, values: relation.joinColumns.map(() => null), isOwn: false };
+      return this.#decision(state, relation, null, false);
     }
     if (own !== null && own.related !== claim.parent) {
       if (state.state === 'pending' && own.related === null) {
-        return { related: claim.parent, values: this.#keyOf(state, relation, claim.parent), isOwn: false };
+        return this.#claimed(state, claim);
       }
       throw this.#conflict(
         state,
@@ -315,7 +320,20 @@ export class ChangeCollector {
         `its own ${relation.path} says otherwise than ${claim.via.source.name}.${claim.via.path}`,
       );
     }
-    return own ?? { related: claim.parent, values: this.#keyOf(state, relation, claim.parent), isOwn: false };
+    return own ?? this.#claimed(state, claim);
+  }
+
+  #claimed(state: InstanceState, claim: Claim): Decision {
+    if (this.#lastClaim !== claim) {
+      const { relation, parent, via } = claim;
+      this.#lastDecision = this.#decision(state, relation, parent, via.path === relation.inverse?.path);
+      this.#lastClaim = claim;
+    }
+    return this.#lastDecision!;
+  }
+
+  #decision(state: InstanceState, relation: RelationMapping, related: object | null, isMirrored: boolean): Decision {
+    return { relation, related, isMirrored, former: null, values: this.#keyOf(state, relation, related) };
   }
 
   #conflict(state: InstanceState, relation: RelationMapping, why: string): RelationConflictError {
@@ -341,8 +359,8 @@ export class ChangeCollector {
 
   #storedKey(state: InstanceState | undefined, column: ColumnMapping, related: object): unknown {
     if (state !== undefined) {
-      const insert = this.#inserts.get(state);
-      if (insert !== undefined) {
+      const { insert } = state;
+      if (insert !== null) {
         const own = column.isProperty ? column.get(related) : undefined;
         return own === undefined || own === null ? insert.keyOf(column) : column.toParameter(own);
       }
@@ -393,11 +411,9 @@ function keyOfRow({ keyColumns }: EntityMapping, snapshot: Snapshot): unknown[] 
 }
 
 /** What becomes of a to-one relation. */
-interface Decision {
-  readonly related: object | null;
-  readonly values: unknown[];
-  /** True where the object's own property says so. */
-  readonly isOwn: boolean;
+interface Decision extends SetRelation {
+  /** The foreign key's parameters. */
+  readonly values: readonly unknown[];
 }
 
 function sameStored(column: ColumnMapping, value: unknown, snapshot: readonly unknown[]): boolean {
@@ -428,7 +444,7 @@ function pictureOfRelations(
     if (value === undefined) continue;
     const last = seen?.[relation.index];
     if (last !== undefined && isSame(last, value)) continue;
-    picture ??= seen === null ? [] : [...seen];
+    picture ??= seen === null ? new Array<undefined>(mapping.relations.length) : [...seen];
     picture[relation.index] = snapshotOfRelation(relation, value);
   }
   return picture;

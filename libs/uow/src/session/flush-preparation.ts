@@ -90,7 +90,7 @@ export class FlushPreparation {
   /** Deletes what was taken out of a collection and may not be without a parent. True when there was any. */
   #markOrphans(relations: RelationChanges): boolean {
     let found = false;
-    for (const [child, claims] of relations.claims) {
+    relations.claims.forEach((claims, child) => {
       for (const claim of claims) {
         if (claim.parent !== null || !claim.via.isToMany || isClaimed(claims, claim.relation)) continue;
         const state = this.#unit.own(child);
@@ -98,16 +98,16 @@ export class FlushPreparation {
         if (this.#unit.own(claim.formerParent!)?.isMarkedDeleted === true) continue;
         found = this.#orphan(state, claim.relation) || found;
       }
-    }
-    for (const state of this.#unit.pending) {
+    });
+    this.#unit.pending.forEach((state) => {
       const { reachedBy } = state;
-      if (reachedBy?.relation.inverse?.orphanAction !== 'delete') continue;
+      if (reachedBy?.relation.inverse?.orphanAction !== 'delete') return;
       const { relation, owner } = reachedBy;
-      if (objectsOf(relation, owner).includes(state.entity)) continue;
-      if (isClaimed(relations.claims.get(state.entity) ?? [], ownRelation(state.mapping, relation.inverse!))) continue;
-      if (isElsewhere(state, relation.inverse!, owner.entity)) continue;
+      if (objectsOf(relation, owner).includes(state.entity)) return;
+      if (isClaimed(relations.claims.get(state.entity) ?? [], ownRelation(state.mapping, relation.inverse!))) return;
+      if (isElsewhere(state, relation.inverse!, owner.entity)) return;
       found = this.#remove(state) || found;
-    }
+    });
     return found;
   }
 

@@ -5,8 +5,9 @@ import type { PhysicalTransaction } from '../transaction/physical-transaction.js
 import { Mirrors } from './mirrors.js';
 import { referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import { followDatabase } from './departures.js';
+import { noteWritten } from './instance-state.js';
 import type { InstanceState } from './instance-state.js';
-import type { RowPicture } from './row-picture.js';
+import type { RowPicture, SetRelation } from './row-picture.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /**
@@ -42,8 +43,8 @@ function applyInsert(
   const { state } = picture;
   const { mapping } = state;
   unit.memory.touch(state);
-  state.written ??= [];
-  const snapshot = new Array<unknown>(mapping.slots).fill(undefined);
+  state.written ??= 'nothing';
+  const snapshot = picture.frozen;
   for (const column of mapping.columns) {
     applyColumn(column, change.later?.[column.index] ?? change.values[column.index], change, picture, snapshot);
   }
@@ -68,7 +69,7 @@ function applyTakeOver(
 ): void {
   const { state } = picture;
   unit.memory.touch(state);
-  state.written ??= [];
+  state.written ??= 'nothing';
   state.snapshot = former.snapshot;
   state.key = former.key;
   unit.pending.delete(state);
@@ -138,16 +139,19 @@ function applyColumn(
 }
 
 /** Sets a property on behalf of a flush; of a new object it is remembered, for a rollback to take it back. */
-function writeProperty(column: ColumnMapping, { entity, written }: InstanceState, value: unknown): void {
+function writeProperty(column: ColumnMapping, state: InstanceState, value: unknown): void {
+  const { entity } = state;
   const before = column.get(entity);
   column.set(entity, value);
-  written?.push({ property: column, before, written: value });
+  noteWritten(state, column, before, value);
 }
 
 /** The property value of a foreign key that was sent as the parameter of the key that it refers to. */
 function fromParameter(column: ColumnMapping, parameter: unknown): unknown {
   return parameter === null ? null : column.fromRow(parameter);
 }
+
+const NO_SETS: readonly SetRelation[] = [];
 
 // ── relations ─────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -157,20 +161,21 @@ function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: Mirrors)
   if (picture.relations === null && picture.sets === null) return;
   unit.memory.touch(state);
   const before = state.relations;
-  state.relations = picture.relations ?? (before === null ? [] : [...before]);
-  for (const { relation, related, former } of picture.sets ?? []) {
+  const { relations } = state.mapping;
+  state.relations = picture.relations ?? (before === null ? new Array<undefined>(relations.length) : [...before]);
+  for (const { relation, related, former, isMirrored } of picture.sets ?? NO_SETS) {
     const value = relation.get(state.entity);
     const written = state.relations[relation.index];
     const isAsWritten = value == null || value === former || (written?.isToMany === false && value === written.related);
     if (value !== related && isAsWritten) {
       setRelation(state, relation, related);
     }
-    state.relations[relation.index] = { isToMany: false, related };
+    state.relations[relation.index] = mirrors.toOne(related);
     if (relation.inverse === null) continue;
     if (former !== null && former !== related) mirrors.add('leave', former, relation.inverse, state.entity);
-    if (related !== null) mirrors.add('join', related, relation.inverse, state.entity);
+    if (related !== null && !isMirrored) mirrors.add('join', related, relation.inverse, state.entity);
   }
-  for (const relation of state.mapping.relations) mirrorLinks(unit, state, relation, before, mirrors);
+  for (const relation of relations) mirrorLinks(unit, state, relation, before, mirrors);
 }
 
 /** What came into a many-to-many collection, or left it, does so on the other side, too. */
@@ -196,7 +201,7 @@ export function setRelation(state: InstanceState, relation: RelationMapping, rel
   const { entity } = state;
   const before = relation.get(entity);
   relation.set(entity, related);
-  state.written?.push({ property: relation, before, written: related });
+  noteWritten(state, relation, before, related);
 }
 
 /** A foreign key that was changed by its own property: the relation shows the object that it refers to now, if it is loaded. */

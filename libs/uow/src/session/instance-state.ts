@@ -5,6 +5,7 @@ import type {
   RelationMapping,
   Snapshot,
 } from '../database/entity-mapping.js';
+import type { InsertChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { ObjectState } from './object-state.js';
 
@@ -30,6 +31,8 @@ export class InstanceState {
   missing = false;
   /** What an object that was not added by itself was reached from; null for one that was. */
   reachedBy: { readonly owner: InstanceState; readonly relation: RelationMapping } | null = null;
+  /** The walk along relations that has come by last. */
+  reachedIn = 0;
   /** True between `delete()` and the flush that carries it out. */
   isMarkedDeleted = false;
   /** True after its row was deleted by a flush, until it is made transient. */
@@ -40,8 +43,12 @@ export class InstanceState {
   lockedIn: PhysicalTransaction | null = null;
   /** The transaction in which the whole row is known as it is now: read under its lock, or inserted. */
   trustedIn: PhysicalTransaction | null = null;
-  /** What a flush wrote onto an object that it inserted, with what stood there before; undone when the insert is. */
-  written: WrittenProperty[] | null = null;
+  /** What flushes wrote onto an object that one of them inserted; undone when the insert is. Null for any other object. */
+  written: WrittenProperties | null = null;
+  /** Number of the level of rollback memory that has kept how it stood last. */
+  savedAt = 0;
+  /** Its insert, while a flush collects what it has to write. */
+  insert: InsertChange | null = null;
 
   constructor(
     readonly entity: object,
@@ -69,10 +76,14 @@ interface RelationKnowledge {
   readonly seenIn?: PhysicalTransaction | null;
 }
 
+/** Newest first: a later flush writes on top of what an earlier one has written. */
+export type WrittenProperties = WrittenProperty | 'nothing';
+
 export interface WrittenProperty {
   readonly property: ColumnMapping | RelationMapping;
   readonly before: unknown;
   readonly written: unknown;
+  readonly earlier: WrittenProperties;
 }
 
 class ReturnedObject {
@@ -98,6 +109,16 @@ class Stamp extends ReturnedObject {
     if (#state in entity) entity.#state = state;
     else new Stamp(entity, state);
   }
+}
+
+/** Notes what a flush writes onto an object that it inserted; nothing for any other. */
+export function noteWritten(
+  state: InstanceState,
+  property: WrittenProperty['property'],
+  before: unknown,
+  written: unknown,
+): void {
+  if (state.written !== null) state.written = { property, before, written, earlier: state.written };
 }
 
 /** The state of an object; undefined for one that no session has met. */

@@ -69,7 +69,10 @@ export class KeptShapes implements ShapeKeeper {
     this.#inserted.set(mapping, like);
     if (like === null) return;
     // What the flush set came after the private field by which the library knows an object.
-    const later = new Set(written?.filter(({ before }) => before === undefined).map(({ property }) => property.path));
+    const later = new Set<string>();
+    for (let one = written; one !== null && one !== 'nothing'; one = one.earlier) {
+      if (one.before === undefined) later.add(one.property.path);
+    }
     const properties = Object.keys(entity);
     const copy = (property: string): void => {
       if (valueOf(like, property) === undefined) define(like, property, this.#alike(valueOf(entity, property)));

@@ -26,6 +26,7 @@ interface Collection {
 export class Mirrors {
   readonly #unit: UnitOfWork;
   readonly #steps: Step[] = [];
+  #lastToOne: Extract<RelationSnapshot, { isToMany: false }> | null = null;
 
   constructor(unit: UnitOfWork) {
     this.#unit = unit;
@@ -34,6 +35,12 @@ export class Mirrors {
   /** The child comes into the loaded collection of the parent (or becomes its one object), or leaves it. */
   add(kind: 'join' | 'leave', parent: object, side: RelationMapping, child: object): void {
     this.#steps.push({ kind, parent, side, child });
+  }
+
+  /** What a to-one relation is last seen as; rows that follow each other as a rule share it. */
+  toOne(related: object | null): RelationSnapshot {
+    if (this.#lastToOne?.related !== related) this.#lastToOne = { isToMany: false, related };
+    return this.#lastToOne;
   }
 
   apply(): void {

@@ -1,5 +1,5 @@
 import type { Snapshot } from '../database/entity-mapping.js';
-import type { InstanceState, RelationSnapshot, SessionIdentity, WrittenProperty } from './instance-state.js';
+import type { InstanceState, RelationSnapshot, SessionIdentity } from './instance-state.js';
 import type { ObjectState } from './object-state.js';
 
 /**
@@ -20,7 +20,7 @@ export interface SavedState {
   readonly seenIn: InstanceState['seenIn'];
   readonly lockedIn: InstanceState['lockedIn'];
   readonly trustedIn: InstanceState['trustedIn'];
-  readonly written: WrittenProperty[] | null;
+  readonly written: InstanceState['written'];
 }
 
 /** How every object stands that no session has met. */
@@ -38,7 +38,11 @@ const UNMET: SavedState = Object.freeze({
   written: null,
 });
 
+let lastNumber = 0;
+
 class Level {
+  /** By which an object knows that this level has it: quicker than to look it up. */
+  readonly number = ++lastNumber;
   readonly saved = new Map<InstanceState, SavedState>();
 
   constructor(readonly savepoint: object | null) {}
@@ -54,7 +58,9 @@ export class RollbackMemory {
 
   /** Keeps how the object stands, once for each level. Called before anything of it changes. */
   touch(state: InstanceState): void {
-    const { saved } = this.#levels[this.#levels.length - 1]!;
+    const { number, saved } = this.#levels[this.#levels.length - 1]!;
+    if (state.savedAt === number) return;
+    state.savedAt = number;
     if (saved.has(state)) return;
     if (isUnmet(state)) {
       saved.set(state, UNMET);
@@ -105,6 +111,7 @@ export class RollbackMemory {
 
   /** The object has left for good; no rollback brings it back. */
   drop(state: InstanceState): void {
+    state.savedAt = 0;
     for (const level of this.#levels) level.saved.delete(state);
   }
 

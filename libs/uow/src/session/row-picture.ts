@@ -10,7 +10,7 @@ export class RowPicture {
   change: Change | null = null;
   /** The object whose row this one takes over: deleted and added anew under one key in one flush. */
   takesOver: InstanceState | null = null;
-  /** Frozen property values by column index; undefined where the value came from elsewhere. */
+  /** Frozen property values by column index, undefined where the value came from elsewhere. The snapshot of a new row is made of it. */
   readonly frozen: unknown[];
   /** Relations by index, where they differ from the last snapshot. */
   relations: (RelationSnapshot | undefined)[] | null = null;
@@ -18,12 +18,14 @@ export class RowPicture {
   sets: SetRelation[] | null = null;
 
   constructor(readonly state: InstanceState) {
-    this.frozen = new Array<unknown>(state.mapping.columns.length);
+    this.frozen = new Array<unknown>(state.mapping.slots).fill(undefined);
   }
 
-  /** Notes what a to-one relation becomes, and what it was. */
-  set(relation: RelationMapping, related: object | null, former: object | null): void {
-    (this.sets ??= []).push({ relation, related, former });
+  /** Notes what a to-one relation becomes. */
+  set(relation: SetRelation): void {
+    // A list of one as a rule, and no longer than it has to be.
+    if (this.sets === null) this.sets = [relation];
+    else this.sets.push(relation);
   }
 
   get before(): Snapshot | null {
@@ -34,6 +36,8 @@ export class RowPicture {
 export interface SetRelation {
   readonly relation: RelationMapping;
   readonly related: object | null;
+  /** True where the loaded other side says the same already. */
+  readonly isMirrored: boolean;
   /** What it referred to before; null where that is not in the session. */
   readonly former: object | null;
 }

@@ -21,6 +21,8 @@ import { RollbackMemory } from './rollback-memory.js';
 import type { SavedState } from './rollback-memory.js';
 import type { SessionListeners } from './session-events.js';
 
+let lastWalk = 0;
+
 /**
  * The objects of one session and their states: which are new, which stand for rows, which are to go; and how
  * all of them get back to where they were. It does no I/O and knows no SQL.
@@ -149,30 +151,34 @@ export class UnitOfWork {
 
   /** Adds an object and what is reachable from it; of an object that was detached, also what its collections lost. */
   #addReachable(entity: object, reachedBy: InstanceState['reachedBy']): void {
-    const queue: [object, InstanceState['reachedBy']][] = [[entity, reachedBy]];
-    const seen = new Set<object>([entity]);
-    const isTop = reachedBy === null;
-    for (let at = 0; at < queue.length; at++) {
-      const [one, by] = queue[at]!;
-      const before = stateOf(one);
-      const wasDetached = before?.state === 'detached';
-      this.#addOne(one, at > 0 || !isTop, by);
-      const state = stateOf(one);
-      const mapping = state?.mapping ?? this.mappings.ofEntity(one);
-      if (mapping === null) continue;
-      let through: InstanceState['reachedBy'] = null;
-      forEachRelated(mapping, one, (related, relation) => {
-        if (seen.has(related)) return;
-        seen.add(related);
-        if (stateOf(related) === undefined && this.mappings.ofEntity(related) === null) return;
-        if (state !== undefined && through?.relation !== relation) through = { owner: state, relation };
-        queue.push([related, through]);
-      });
-      if (!wasDetached || state?.session !== this.owner) continue;
-      for (const removed of removedObjects(state)) {
-        if (seen.has(removed) || stateOf(removed)?.state !== 'detached') continue;
-        seen.add(removed);
-        queue.push([removed, null]);
+    const walk = ++lastWalk;
+    const reached: InstanceState[] = [];
+    const attached = new Set<InstanceState>();
+    const reach = (one: object, isCascaded: boolean, by: InstanceState['reachedBy']): void => {
+      const known = stateOf(one);
+      const wasDetached = known?.state === 'detached';
+      this.#addOne(one, isCascaded, by);
+      const state = known ?? stateOf(one)!;
+      state.reachedIn = walk;
+      reached.push(state);
+      if (wasDetached && state.session === this.owner) attached.add(state);
+    };
+    let owner: InstanceState;
+    let through: InstanceState['reachedBy'] = null;
+    const visit = (related: object, relation: RelationMapping): void => {
+      const known = stateOf(related);
+      if (known === undefined ? this.mappings.ofEntity(related) === null : known.reachedIn === walk) return;
+      if (through?.owner !== owner || through.relation !== relation) through = { owner, relation };
+      reach(related, true, through);
+    };
+    reach(entity, reachedBy !== null, reachedBy);
+    for (let at = 0; at < reached.length; at++) {
+      owner = reached[at]!;
+      forEachRelated(owner.mapping, owner.entity, visit);
+      if (!attached.has(owner)) continue;
+      for (const removed of removedObjects(owner)) {
+        const known = stateOf(removed);
+        if (known?.state === 'detached' && known.reachedIn !== walk) reach(removed, true, null);
       }
     }
   }
@@ -573,8 +579,8 @@ function restoreArray(seen: Extract<RelationSnapshot, { isToMany: true }>): void
 }
 
 function undoWritten({ entity, written }: InstanceState): void {
-  // Newest first: a second flush wrote on top of what the first one had written.
-  for (const { property, before, written: left } of (written ?? []).toReversed()) {
+  for (let one = written; one !== null && one !== 'nothing'; one = one.earlier) {
+    const { property, before, written: left } = one;
     const value = property.get(entity);
     const isUntouched =
       value === left || (value instanceof Date && left instanceof Date && value.getTime() === left.getTime());

@@ -1,7 +1,6 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
 import type { StatementResult } from '../../database/statement.js';
 import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../change-set.js';
-import type { InsertChange } from '../change-set.js';
 import type { FlushStep, InsertStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
@@ -39,14 +38,12 @@ interface Link {
  */
 export function chainFrom(steps: readonly FlushStep[], start: number): Link[] | null {
   const chain: Link[] = [];
-  const positions = new Map<InsertChange, number>();
   let length = 0;
   for (let at = start; at < steps.length; at++) {
     const step = steps[at]!;
     if (step.kind !== 'insert') break;
-    const link = linkOf(step, chain, positions);
+    const link = linkOf(step, chain);
     if (link === null) break;
-    for (const change of step.changes) positions.set(change, chain.length);
     chain.push(link);
     if (link.keys.length > 0) length = chain.length;
   }
@@ -54,8 +51,13 @@ export function chainFrom(steps: readonly FlushStep[], start: number): Link[] | 
 }
 
 /** Null where the step cannot be a link: it needs a key from elsewhere, or one that cannot be drawn beforehand. */
-function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap<InsertChange, number>): Link | null {
+function linkOf(step: InsertStep, chain: readonly Link[]): Link | null {
   const { mapping, changes } = step;
+  for (let row = 0; row < changes.length; row++) {
+    const change = changes[row]!;
+    change.step = step;
+    change.ordinal = row + 1;
+  }
   const first = changes[0]!;
   const keys: KeyColumn[] = [];
   const given: ColumnMapping[] = [];
@@ -67,12 +69,13 @@ function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap
       given.push(column);
       continue;
     }
-    const from = positions.get(value.insert);
-    if (from === undefined || !chain[from]!.drawn.includes(value.column)) return null;
+    const parents = value.insert.step;
+    const from = chain.findIndex((link) => link.step === parents);
+    if (from === -1 || !chain[from]!.drawn.includes(value.column)) return null;
     for (const change of changes) {
       const other = change.values[column.index];
-      if (!(other instanceof KeyOfInsert) || other.column !== value.column) return null;
-      if (positions.get(other.insert) !== from) return null;
+      if (!(other instanceof KeyOfInsert) || other.column !== value.column || other.insert.step !== parents)
+        return null;
     }
     keys.push({ column, from, key: value.column });
   }
@@ -86,7 +89,6 @@ function linkOf(step: InsertStep, chain: readonly Link[], positions: ReadonlyMap
 export function chainedInserts(chain: readonly Link[]): BoundStatement {
   const steps = chain.map(({ step }) => step);
   if (steps.reduce((sum, { changes }) => sum + changes.length, 0) <= FEW_INSERTS) return fewInserts(steps);
-  for (const { step } of chain) step.changes.forEach((change, row) => (change.ordinal = row + 1));
   const values: unknown[] = [];
   for (const { step, keys, given } of chain) {
     const { changes } = step;
