@@ -1,10 +1,11 @@
 import type { PgResult } from './pg-driver.js';
 import type { TypeParsers } from './read-text.js';
-import type { ResultField } from './statement.js';
+import { arrayElements } from './array-elements.js';
+import type { ArrayResult, ResultField } from './statement.js';
 import { quickParser } from './timestamp-parser.js';
 
 /** The answer to a statement whose rows are wanted as arrays: the driver's own result without what that does for objects. */
-export class ArrayRows implements PgResult {
+export class ArrayRows implements PgResult, ArrayResult {
   command: string | null = null;
   rowCount: number | null = null;
   readonly rows: unknown[][] = [];
@@ -30,6 +31,16 @@ export class ArrayRows implements PgResult {
       if (text !== null) row[at] = parsers[at]!(text);
     }
     return row;
+  }
+
+  elements(array: string, like: number | null): unknown[] {
+    const elements: unknown[] = arrayElements(array);
+    if (like === null) return elements;
+    const parse = this.#parsers[like]!;
+    for (let at = 0; at < elements.length; at++) {
+      if (elements[at] !== null) elements[at] = parse(elements[at] as string);
+    }
+    return elements;
   }
 
   /** Such as `SELECT 5`, `INSERT 0 1`, `COMMIT`. */

@@ -29,3 +29,12 @@ export interface StatementResult {
   rows: any[];
   fields: ResultField[];
 }
+
+/** What a statement answered whose rows are wanted as arrays. */
+export interface ArrayResult extends StatementResult {
+  /**
+   * The elements of an array that came as text.
+   * @param like position of the column whose values are read as each element is to be; null leaves them texts
+   */
+  elements(array: string, like: number | null): unknown[];
+}

@@ -1,4 +1,4 @@
-import type { Statement, StatementResult } from '../database/statement.js';
+import type { ArrayResult, Statement, StatementResult } from '../database/statement.js';
 import { isKnown } from './change-set.js';
 import type { DeleteStep, FlushPlan, FlushStep } from './flush-plan.js';
 import type { BoundStatement } from './sql/bound-statement.js';
@@ -83,7 +83,7 @@ export class FlushExecutor {
   /** Takes the answers to the last batch. */
   settle(results: readonly StatementResult[]): void {
     this.#sent.forEach((bound, at) => {
-      bound.settle(results[at]!);
+      bound.settle(results[at] as ArrayResult);
     });
   }
 

@@ -1,4 +1,4 @@
-import type { Statement, StatementResult } from '../../database/statement.js';
+import type { ArrayResult, Statement } from '../../database/statement.js';
 import type { Change } from '../change-set.js';
 
 /** A statement of a flush with its parameters, and what to do with its answer. */
@@ -11,5 +11,5 @@ export interface BoundStatement {
   /** What its own check found, by the numbers that its error brought; left out where these are ordinals of stale rows. */
   refused?(numbers: readonly number[], cause: unknown): Error;
   /** Takes generated values and counts from the answer. */
-  settle(result: StatementResult): void;
+  settle(result: ArrayResult): void;
 }

@@ -1,7 +1,8 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
-import type { StatementResult } from '../../database/statement.js';
-import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../change-set.js';
+import type { ArrayResult } from '../../database/statement.js';
+import { KeyOfInsert, SqlExpression, isKnown, resolved } from '../change-set.js';
 import type { FlushStep, InsertStep } from '../flush-plan.js';
+import { answersSql, answersWidth, takeAnswers } from './answers.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
 import { FEW_INSERTS, fewInserts } from './few-inserts.js';
@@ -127,7 +128,6 @@ export function chainedInserts(chain: readonly Link[]): BoundStatement {
 function textFor(number: number, chain: readonly Link[]): string {
   let parameter = 0;
   const ctes: string[] = [];
-  const answers: string[] = [];
   chain.forEach(({ step, keys, given, drawn, answered }, at) => {
     const { mapping } = step;
     const first = step.changes[0]!;
@@ -166,30 +166,29 @@ function textFor(number: number, chain: readonly Link[]): string {
     ctes.push(
       `i${at} AS (INSERT INTO ${mapping.table} (${sqlNames(columns)})${overriding(columns)} SELECT ${all} FROM v${at} AS v${parents.join('')} ORDER BY v.n RETURNING ${sqlNames(returned)})`,
     );
-    if (answered.length > 0) answers.push(answerOf(chain, at));
   });
-  answers.push(checkOf(number, chain));
-  return `WITH ${ctes.join(', ')} ${answers.join(' UNION ALL ')}`;
+  const answers = chain.flatMap(({ answered }, at) => (answered.length === 0 ? [] : [answersOf(chain, at)]));
+  const from = answers.length === 0 ? '' : ` FROM ${answers.join(', ')}`;
+  const all = answers.length === 0 ? '' : ', *';
+  return `WITH ${ctes.join(', ')} SELECT ${checkOf(number, chain)}${all}${from}`;
 }
 
-/** What one link brings back: its number, the ordinals of its rows, and what is asked of them. */
-function answerOf(chain: readonly Link[], at: number): string {
-  const { step, keys, drawn } = chain[at]!;
+/** What one link brings back, in FROM. */
+function answersOf(chain: readonly Link[], at: number): string {
+  const { step, keys, drawn, answered } = chain[at]!;
   // A key that was not drawn here finds its row by the value that was sent for it.
   const same = step.mapping.keyColumns.map((column) => `i.${column.sql} = ${keySource(column, keys, drawn)}`);
   const through = keys
     .filter(({ column }) => column.isKey)
     .map(({ column, from }) => ` JOIN v${from} AS p${column.index} ON p${column.index}.n = v.r${column.index}`);
-  return `SELECT ${at}, v.n, ${answersOf(chain, at)} FROM v${at} AS v${through.join('')} JOIN i${at} AS i ON ${same.join(' AND ')}`;
-}
-
-/** The columns that are asked for, of all links, with the values of one of them. */
-function answersOf(chain: readonly Link[], at: number): string {
-  return chain
-    .flatMap(({ answered }, position) =>
-      answered.map((column) => (position === at ? `i.${column.sql}` : `NULL::${column.type}`)),
-    )
-    .join(', ');
+  const rows = {
+    from: `v${at} AS v${through.join('')} JOIN i${at} AS i ON ${same.join(' AND ')}`,
+    table: `i${at}`,
+    alias: 'i',
+    ordinal: 'v.n',
+    isWhole: step.mapping.confirmRows,
+  };
+  return `(${answersSql(answered, rows)}) AS a${at}`;
 }
 
 /** Fails where a link has stored another number of rows than it was sent, with its number and that of the rows. */
@@ -199,8 +198,7 @@ function checkOf(number: number, chain: readonly Link[]): string {
     const fails = failWith(number, `'${at},' || count(*)`);
     return [`(SELECT CASE WHEN count(*) <> (SELECT count(*) FROM v${at}) THEN ${fails} ELSE 0 END FROM i${at})`];
   });
-  const nothing = answersOf(chain, -1);
-  return `SELECT -1, ${checks.join(' + ')}${nothing === '' ? '' : `, ${nothing}`}`;
+  return checks.join(' + ');
 }
 
 function keySource(column: ColumnMapping, keys: readonly KeyColumn[], drawn: readonly ColumnMapping[]): string {
@@ -210,20 +208,12 @@ function keySource(column: ColumnMapping, keys: readonly KeyColumn[], drawn: rea
   return typed(`v.c${column.index}`, column);
 }
 
-function settle(chain: readonly Link[], result: StatementResult): void {
-  const offsets: number[] = [];
-  let offset = 2;
-  for (const { answered } of chain) {
-    offsets.push(offset);
-    offset += answered.length;
-  }
-  for (const row of result.rows as unknown[][]) {
-    const at = Number(row[0]);
-    if (at === -1) continue;
-    const { step, answered } = chain[at]!;
-    const change = step.changes[Number(row[1]) - 1]!;
-    const from = offsets[at]!;
-    for (let index = 0; index < answered.length; index++) noteAnswer(change, answered[index]!, row[from + index]);
+function settle(chain: readonly Link[], result: ArrayResult): void {
+  let position = 1;
+  for (const { step, answered } of chain) {
+    if (answered.length === 0) continue;
+    takeAnswers(result, position, answered, step.changes);
+    position += answersWidth(answered);
   }
 }
 

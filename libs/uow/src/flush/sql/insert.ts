@@ -1,7 +1,8 @@
 import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
-import { SqlExpression, noteAnswer, resolved } from '../change-set.js';
+import { SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
+import { answersSql, takeAnswers } from './answers.js';
 import type { BoundStatement } from './bound-statement.js';
 import { fewInserts } from './few-inserts.js';
 import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
@@ -69,11 +70,18 @@ function insertMany(
       return `i.${column.sql} = ${own}`;
     });
     const returned = [...new Set([...mapping.keyColumns, ...answered])];
+    const rows = {
+      from: `i JOIN v ON ${keys.join(' AND ')}`,
+      table: 'i',
+      alias: 'i',
+      ordinal: 'v.n',
+      isWhole: mapping.confirmRows,
+    };
     return (
       `WITH v AS MATERIALIZED (SELECT v.*${draws} FROM ${source.from()}), ` +
       `i AS (${into}(${sqlNames(all)})${overriding(all)} SELECT ${allValues} FROM v ORDER BY v.n RETURNING ${sqlNames(returned)}) ` +
-      `SELECT v.n, ${answered.map((column) => `i.${column.sql}`).join(', ')}, c.fails ` +
-      `FROM (SELECT ${check} AS fails FROM i) AS c LEFT JOIN (i JOIN v ON ${keys.join(' AND ')}) ON true`
+      `SELECT (SELECT ${check} FROM i), a.* ` +
+      `FROM (${answersSql(answered, rows)}) AS a`
     );
   });
   return {
@@ -82,13 +90,7 @@ function insertMany(
     statement: arrayRows(text, source.parameters()),
     refused: ([reported = 0], cause) => notInserted(mapping, changes.length, reported, cause),
     settle(result) {
-      if (matched) {
-        for (const row of result.rows as unknown[][]) {
-          const change = changes[Number(row[0]) - 1];
-          if (change === undefined) continue;
-          for (let at = 0; at < answered.length; at++) noteAnswer(change, answered[at]!, row[at + 1]);
-        }
-      }
+      if (matched) takeAnswers(result, 1, answered, changes);
     },
   };
 }

@@ -2,6 +2,7 @@ import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping
 import { SqlExpression, noteAnswer, resolved } from '../change-set.js';
 import type { UpdateChange } from '../change-set.js';
 import type { UpdateStep } from '../flush-plan.js';
+import { answersSql, takeAnswers } from './answers.js';
 import type { BoundStatement } from './bound-statement.js';
 import { conditions, keyAndGuardColumns, RowSource, typed } from './row-source.js';
 import type { SourceColumn } from './row-source.js';
@@ -118,7 +119,8 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
     const returning = ['v.n', ...answered.map((column) => `t.${column.sql}`)].join(', ');
     const fails = `CASE WHEN ${source.someMissing('u')} THEN ${failWith(number, source.missing('u'))} END`;
     const check = `SELECT ${guard.mustExist ? fails : 'count(u.n)'} AS fails FROM u`;
-    const answer = answered.length === 0 ? check : `SELECT c.fails, u.* FROM (${check}) AS c LEFT JOIN u ON true`;
+    const rows = { from: 'u', table: 'u', alias: 'u', ordinal: 'u.n', isWhole: guard.mustExist };
+    const answer = answered.length === 0 ? check : `SELECT (${check}), a.* FROM (${answersSql(answered, rows)}) AS a`;
     return (
       `WITH ${source.sql()}${lock}, ` +
       `u AS (UPDATE ${mapping.table} AS t SET ${assignments.join(', ')} FROM ${from} WHERE ${all} RETURNING ${returning}) ${answer}`
@@ -129,13 +131,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
     changes,
     statement: arrayRows(text, source.parameters()),
     settle(result) {
-      if (answered.length > 0) {
-        for (const row of result.rows as unknown[][]) {
-          if (row[1] === null) continue;
-          const change = changes[Number(row[1]) - 1]!;
-          for (let at = 0; at < answered.length; at++) noteAnswer(change, answered[at]!, row[2 + at]);
-        }
-      }
+      if (answered.length > 0) takeAnswers(result, 1, answered, changes);
     },
   };
 }
