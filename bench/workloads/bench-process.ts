@@ -59,7 +59,7 @@ function measure(rows: readonly any[]): NonNullable<JobResult['seen']> {
 }
 
 async function perform(job: Job): Promise<JobResult> {
-  if (job.kind === 'call') globalThis.gc?.();
+  if (job.kind === 'call' && job.collects === true) globalThis.gc?.();
   const rss = process.memoryUsage.rss();
   const cpu = process.cpuUsage();
   const start = performance.now();

@@ -6,8 +6,14 @@ export type Job =
   | { readonly kind: 'transfers'; readonly concurrency: number; readonly ms: number; readonly limit?: number }
   /** Empty transactions, or joined calls, one after the other for a time or up to a number. */
   | { readonly kind: 'empty' | 'joined'; readonly ms: number; readonly limit?: number }
-  /** One call, after a garbage collection. */
-  | { readonly kind: 'call'; readonly operation: Operation; readonly args: readonly number[] };
+  /** One call. */
+  | {
+      readonly kind: 'call';
+      readonly operation: Operation;
+      readonly args: readonly number[];
+      /** Collects garbage first, so that memory begins at what is in use. */
+      readonly collects?: true;
+    };
 
 export type Operation =
   | 'insertFamilies'
@@ -22,7 +28,7 @@ export interface JobResult {
   readonly ms: number;
   /** Time on the processor, of all threads of the contender's process. */
   readonly cpuMs: number;
-  /** Peak of the resident set above where it was before, MiB. */
+  /** Peak of the resident set above where it was before, MiB; says something only where garbage was collected first. */
   readonly peakMiB: number;
   /** What the call gave, in numbers: rows, and what lies below them. */
   readonly seen?: { readonly rows: number; readonly below: number };

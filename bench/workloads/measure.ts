@@ -60,8 +60,7 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
     }
     const measured: Measured[] = [];
     for (const [contender, its] of results) {
-      const { peakMiB, ...others } = await summarize(workload, contender, its, bench);
-      measured.push({ ...others, peakMiB: Math.max(peakMiB ?? 0, peaks.get(contender)!) });
+      measured.push({ ...(await summarize(workload, contender, its, bench)), peakMiB: peaks.get(contender)! });
     }
     for (const { contender, figure } of measured) {
       log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
@@ -73,16 +72,18 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
 }
 
 /**
- * Runs a workload unmeasured, until the compiler has seen what there is; fixed work a few times over, or for as long as
- * the pace says.
- * @returns its peak of memory: a process that has done the work once has the room for it
+ * Runs a workload untimed, until the compiler has seen what there is; fixed work a few times over, or for as long as
+ * the pace says. Memory is measured here, with garbage collected before each run, so that in the timed rounds each
+ * process collects when it has to, and pays for it: what is forced makes V8 throw compiled code away and save on heap.
+ * @returns its peak of memory
  */
 async function warmUp(workload: Workload, contender: RunningContender, { client, pace }: Bench): Promise<number> {
   const end = performance.now() + pace.warmUpMs;
   const runs = workload.fixed === true ? pace.fixedWarmUps : 1;
   let peak = 0;
   for (let run = 0; run < runs && performance.now() < end; run++) {
-    const { peakMiB } = await contender.run(workload.job(pace.warmUpMs));
+    const job = workload.job(pace.warmUpMs);
+    const { peakMiB } = await contender.run(job.kind === 'call' ? { ...job, collects: true } : job);
     peak = Math.max(peak, peakMiB);
     await workload.prepare?.(client);
   }
@@ -104,7 +105,6 @@ async function summarize(
     contender: contender.name,
     figure: spreadOf(figures),
     cpuMs: results.reduce((sum, result) => sum + result.cpuMs, 0) / operations,
-    peakMiB: Math.max(...results.map(({ peakMiB }) => peakMiB)),
     wire: await count(workload, contender.name, bench),
   };
 }
