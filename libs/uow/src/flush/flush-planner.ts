@@ -336,9 +336,13 @@ function sameUpdateShape(a: UpdateChange, b: UpdateChange): boolean {
     sameMembers(a.guard.columns, b.guard.columns) &&
     (a.guard.version === undefined) === (b.guard.version === undefined) &&
     a.guard.mustExist === b.guard.mustExist &&
-    !a.values.some((value) => value instanceof SqlExpression) &&
-    !b.values.some((value) => value instanceof SqlExpression)
+    !a.values.some(isExpression) &&
+    !b.values.some(isExpression)
   );
+}
+
+function isExpression(value: unknown): boolean {
+  return value instanceof SqlExpression;
 }
 
 function sameMembers(a: readonly unknown[], b: readonly unknown[]): boolean {

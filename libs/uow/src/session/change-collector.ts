@@ -35,6 +35,8 @@ export class ChangeCollector {
   readonly #pictures: RowPicture[] = [];
   readonly #changes: Change[] = [];
   #lastColumns: readonly ColumnMapping[] = NO_COLUMNS;
+  /** What is taken of one changed row, by column index; empty between two rows. */
+  readonly #taken: unknown[] = [];
   #relations: RelationChanges = { claims: new Map(), links: [], unseen: [] };
   /** What was decided last, and by which claim: the children of one parent share both. */
   #lastClaim: Claim | null = null;
@@ -178,36 +180,33 @@ export class ChangeCollector {
   #update(state: InstanceState): void {
     const { entity, mapping } = state;
     const snapshot = state.snapshot!;
+    const taken = this.#taken;
     let picture: RowPicture | null = null;
-    // By column index; undefined where the row stays as it is.
-    let values: unknown[] | null = null;
     if (mapping.isChanged(entity, snapshot)) {
       picture = new RowPicture(state);
-      values = new Array<unknown>(mapping.columns.length);
       for (const column of mapping.columns) {
         if (!column.isProperty || !column.updatable || column.role === 'discriminator') continue;
         const value = column.get(entity);
         if (value === undefined) continue;
         const frozen = snapshot[column.index];
         if (value === frozen || (frozen !== undefined && column.same(value, frozen))) continue;
-        this.#take(column, value, picture, values);
+        this.#take(column, value, picture, taken);
       }
     }
     const claimed = this.#relations.claims.get(entity);
     const relations = mapping.relations.length === 0 ? null : pictureOfRelations(state, state.relations);
-    if (claimed !== undefined || relations !== null || values !== null) {
+    if (claimed !== undefined || relations !== null || picture !== null) {
       for (const relation of mapping.relations) {
         if (!relation.isOwningToOne) continue;
         const decision = this.#decide(state, relation);
         if (decision === null) continue;
         picture ??= new RowPicture(state);
-        values ??= new Array<unknown>(mapping.columns.length);
         picture.set({ ...decision, former: formerObject(this.#unit, state, relation) });
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
           const value = decision.values[at];
           picture.frozen[column.index] = undefined;
-          values[column.index] = sameStored(column, value, snapshot) ? undefined : value;
+          taken[column.index] = sameStored(column, value, snapshot) ? undefined : value;
         }
       }
     }
@@ -217,14 +216,18 @@ export class ChangeCollector {
     }
     picture.relations = relations;
     this.#pictures.push(picture);
-    const columns = values === null ? NO_COLUMNS : this.#columnsOf(mapping, values);
+    const columns = this.#columnsOf(mapping, taken);
     if (columns.length === 0) return;
     picture.change = new UpdateChange(
       mapping,
       picture,
       keyOfRow(mapping, snapshot),
       columns,
-      columns.map((column) => values![column.index]),
+      columns.map(({ index }) => {
+        const value = taken[index];
+        taken[index] = undefined;
+        return value;
+      }),
       this.#guard(state, columns, mapping.confirmRows),
       snapshot,
     );
@@ -233,9 +236,15 @@ export class ChangeCollector {
 
   /** The columns that have a value; the same list for rows that change the same columns one after the other. */
   #columnsOf({ columns }: EntityMapping, values: readonly unknown[]): readonly ColumnMapping[] {
-    const found = columns.filter(({ index }) => values[index] !== undefined);
     const last = this.#lastColumns;
-    if (found.length !== last.length || found.some((column, at) => column !== last[at])) this.#lastColumns = found;
+    let count = 0;
+    for (const column of columns) {
+      if (values[column.index] === undefined) continue;
+      if (last[count] !== column)
+        return (this.#lastColumns = columns.filter(({ index }) => values[index] !== undefined));
+      count++;
+    }
+    if (count !== last.length) this.#lastColumns = last.slice(0, count);
     return this.#lastColumns;
   }
 

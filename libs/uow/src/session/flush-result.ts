@@ -93,14 +93,15 @@ function applyUpdate(
   const { state } = picture;
   const { mapping } = state;
   unit.memory.touch(state);
+  const { columns } = change;
   const snapshot = [...state.snapshot!];
-  change.columns.forEach((column, at) => {
-    applyColumn(column, change.values[at], change, picture, snapshot);
-  });
-  for (const column of [mapping.version, mapping.updateDate]) {
-    if (column !== null && !change.columns.includes(column)) applyColumn(column, undefined, change, picture, snapshot);
+  for (let at = 0; at < columns.length; at++) applyColumn(columns[at]!, change.values[at], change, picture, snapshot);
+  const { version, updateDate } = mapping;
+  if (version !== null && !columns.includes(version)) applyColumn(version, undefined, change, picture, snapshot);
+  if (updateDate !== null && !columns.includes(updateDate)) {
+    applyColumn(updateDate, undefined, change, picture, snapshot);
   }
-  if (change.columns.some((column) => column.isKey)) {
+  if (columns.some(isKey)) {
     unit.identity.delete(state);
     state.key = mapping.keyOfSnapshot(snapshot);
     unit.identity.set(state);
@@ -202,6 +203,10 @@ export function setRelation(state: InstanceState, relation: RelationMapping, rel
   const before = relation.get(entity);
   relation.set(entity, related);
   noteWritten(state, relation, before, related);
+}
+
+function isKey(column: ColumnMapping): boolean {
+  return column.isKey;
 }
 
 /** A foreign key that was changed by its own property: the relation shows the object that it refers to now, if it is loaded. */
