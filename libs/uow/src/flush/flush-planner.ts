@@ -253,7 +253,7 @@ function breakOne(members: ReadonlySet<InsertChange>): UpdateChange | null {
 
 /** Rows of one shape share a statement; within it the order of `add` stays. */
 function pushInserts(inserts: readonly InsertChange[], reason: string, steps: FlushStep[]): void {
-  for (const changes of groupBy(inserts, insertShape, sameInsertShape).values()) {
+  for (const changes of groupBy(inserts, insertShape, sameInsertShape)) {
     const step: InsertStep = { kind: 'insert', mapping: changes[0]!.mapping, changes, reason };
     steps.push(step);
   }
@@ -280,14 +280,10 @@ function planUpdates(
   order: TableOrder,
   steps: FlushStep[],
 ): void {
-  const tables = groupBy(
-    updates,
-    (update) => update.mapping.table,
-    (a, b) => a.mapping === b.mapping,
-  );
-  const ordered = [...tables.values()].sort((a, b) => order.rank(a[0]!.mapping) - order.rank(b[0]!.mapping));
-  for (const rows of ordered) {
-    const shapes = [...groupBy(rows, updateShape, sameUpdateShape).values()];
+  const tables = groupBy(updates, tableOf, sameMapping);
+  if (tables.length > 1) tables.sort((a, b) => order.rank(a[0]!.mapping) - order.rank(b[0]!.mapping));
+  for (const rows of tables) {
+    const shapes = groupBy(rows, updateShape, sameUpdateShape);
     const toDelete = deletes.filter((change) => change.mapping.table === rows[0]!.mapping.table);
     const unlocked = [...rows, ...toDelete].filter((change) => !change.guard.isLocked);
     const needsLockStep = unlocked.length > 1 && (shapes.length > 1 || toDelete.length > 0);
@@ -311,6 +307,14 @@ function planUpdates(
       steps.push(step);
     }
   }
+}
+
+function tableOf({ mapping }: UpdateChange): string {
+  return mapping.table;
+}
+
+function sameMapping(a: UpdateChange, b: UpdateChange): boolean {
+  return a.mapping === b.mapping;
 }
 
 function updateShape(update: UpdateChange): string {
@@ -359,8 +363,8 @@ function planDeletes(
   steps: FlushStep[],
 ): void {
   const stages = groupBy(deletes, ({ mapping }) => stageName(mapping, order));
-  const ordered = [...stages.values()].sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
-  for (const stage of ordered) {
+  stages.sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
+  for (const stage of stages) {
     const tables = new Set(stage.map(({ mapping }) => mapping.table));
     // Within one table a single statement is enough: the server checks the references at its end.
     const rounds = tables.size === 1 ? [stage] : deleteRounds(stage, order, steps);
@@ -374,7 +378,7 @@ function pushDeletes(
   order: TableOrder,
   steps: FlushStep[],
 ): void {
-  const groups = [...groupBy(deletes, deleteShape).values()];
+  const groups = groupBy(deletes, deleteShape);
   groups.sort((a, b) => order.rank(b[0]!.mapping) - order.rank(a[0]!.mapping));
   for (const changes of groups) {
     const { mapping } = changes[0]!;
@@ -461,22 +465,33 @@ function deleteShape({ mapping, guard }: DeleteChange): string {
  * @param alike true where two items surely have one key: items of one group mostly follow each other, and to make a
  * key for each of them would cost more than to look
  */
-function groupBy<T>(
-  items: readonly T[],
-  key: (item: T) => string,
-  alike: (a: T, b: T) => boolean = () => false,
-): Map<string, T[]> {
-  const groups = new Map<string, T[]>();
-  let last: T[] = [];
-  for (const item of items) {
-    if (last.length > 0 && alike(last[0]!, item)) {
+function groupBy<T>(items: readonly T[], key: (item: T) => string, alike: (a: T, b: T) => boolean = neverAlike): T[][] {
+  if (items.length === 0) return [];
+  const first = items[0]!;
+  const start: T[] = [first];
+  const groups = [start];
+  // A key is needed from the second group on only.
+  let names: Map<string, T[]> | null = null;
+  let last = start;
+  for (let at = 1; at < items.length; at++) {
+    const item = items[at]!;
+    if (alike(last[0]!, item)) {
       last.push(item);
       continue;
     }
+    names ??= new Map([[key(first), start]]);
     const name = key(item);
-    const group = groups.get(name);
-    if (group === undefined) groups.set(name, (last = [item]));
-    else (last = group).push(item);
+    const group = names.get(name);
+    if (group !== undefined) {
+      (last = group).push(item);
+      continue;
+    }
+    groups.push((last = [item]));
+    names.set(name, last);
   }
   return groups;
+}
+
+function neverAlike(): boolean {
+  return false;
 }

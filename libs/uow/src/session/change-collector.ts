@@ -30,8 +30,8 @@ export class ChangeCollector {
   /** Null for a preview outside every transaction. */
   readonly #transaction: PhysicalTransaction | null;
   readonly #seesOneSnapshot: boolean;
-  readonly #deletes = new Map<InstanceState, DeleteChange>();
-  readonly #takenOver = new Set<InstanceState>();
+  #deletes: Map<InstanceState, DeleteChange> | null = null;
+  #takenOver: Set<InstanceState> | null = null;
   readonly #pictures: RowPicture[] = [];
   readonly #changes: Change[] = [];
   #lastColumns: readonly ColumnMapping[] = NO_COLUMNS;
@@ -60,7 +60,7 @@ export class ChangeCollector {
       unit.pending.forEach((state) => {
         const picture = new RowPicture(state);
         picture.takesOver = this.#rowSwitch(state);
-        if (picture.takesOver !== null) this.#takenOver.add(picture.takesOver);
+        if (picture.takesOver !== null) (this.#takenOver ??= new Set()).add(picture.takesOver);
         state.insert = new InsertChange(state.mapping, picture, new Array<unknown>(state.mapping.columns.length));
       });
       unit.pending.forEach(({ insert }) => {
@@ -71,7 +71,7 @@ export class ChangeCollector {
       });
       unit.identity.forEach((state) => {
         if (!state.isMarkedDeleted) this.#update(state);
-        else if (!this.#takenOver.has(state)) this.#delete(state);
+        else if (this.#takenOver?.has(state) !== true) this.#delete(state);
       });
       this.#noteReferences();
       this.#link();
@@ -154,12 +154,13 @@ export class ChangeCollector {
 
   /** Which deleted rows refer to which others, for tables whose rows have no order by table. */
   #noteReferences(): void {
-    if (this.#deletes.size < 2) return;
-    for (const [state, change] of this.#deletes) {
+    const deletes = this.#deletes;
+    if (deletes === null || deletes.size < 2) return;
+    for (const [state, change] of deletes) {
       for (const relation of state.mapping.relations) {
         if (!relation.isOwningToOne) continue;
         const related = referredObject(this.#unit, state, relation);
-        const to = related == null ? undefined : this.#deletes.get(stateOf(related)!);
+        const to = related == null ? undefined : deletes.get(stateOf(related)!);
         if (to !== undefined) change.references.push({ columns: relation.joinColumns, to });
       }
     }
@@ -260,7 +261,7 @@ export class ChangeCollector {
       snapshot,
     );
     picture.change = change;
-    this.#deletes.set(state, change);
+    (this.#deletes ??= new Map()).set(state, change);
     this.#pictures.push(picture);
     this.#changes.push(change);
   }

@@ -131,6 +131,7 @@ export class FlushPreparation {
 
   /** Foreign keys and join rows that refer to what is deleted. */
   #detach(relations: RelationChanges, transaction: PhysicalTransaction | null): DetachChange[] {
+    if (this.#unit.toDelete.size === 0) return [];
     const departing = new Relations();
     for (const owner of this.#unit.toDelete) {
       for (const relation of owner.mapping.relations) {
@@ -207,15 +208,18 @@ export class FlushPreparation {
   }
 }
 
+const NO_OWNERS = new Map<RelationMapping, never>();
+
 /** Owners by relation. */
 class Relations {
-  readonly #owners = new Map<RelationMapping, Set<InstanceState>>();
+  #owners: Map<RelationMapping, Set<InstanceState>> = NO_OWNERS;
 
   get isEmpty(): boolean {
     return this.#owners.size === 0;
   }
 
   add(relation: RelationMapping, owner: InstanceState): void {
+    if (this.isEmpty) this.#owners = new Map();
     const owners = this.#owners.get(relation);
     if (owners === undefined) this.#owners.set(relation, new Set([owner]));
     else owners.add(owner);

@@ -153,7 +153,7 @@ export class UnitOfWork {
   #addReachable(entity: object, reachedBy: InstanceState['reachedBy']): void {
     const walk = ++lastWalk;
     const reached: InstanceState[] = [];
-    const attached = new Set<InstanceState>();
+    let attached: Set<InstanceState> | null = null;
     const reach = (one: object, isCascaded: boolean, by: InstanceState['reachedBy']): void => {
       const known = stateOf(one);
       const wasDetached = known?.state === 'detached';
@@ -161,7 +161,7 @@ export class UnitOfWork {
       const state = known ?? stateOf(one)!;
       state.reachedIn = walk;
       reached.push(state);
-      if (wasDetached && state.session === this.owner) attached.add(state);
+      if (wasDetached && state.session === this.owner) (attached ??= new Set()).add(state);
     };
     let owner: InstanceState;
     let through: InstanceState['reachedBy'] = null;
@@ -175,7 +175,7 @@ export class UnitOfWork {
     for (let at = 0; at < reached.length; at++) {
       owner = reached[at]!;
       forEachRelated(owner.mapping, owner.entity, visit);
-      if (!attached.has(owner)) continue;
+      if ((attached as Set<InstanceState> | null)?.has(owner) !== true) continue;
       for (const removed of removedObjects(owner)) {
         const known = stateOf(removed);
         if (known?.state === 'detached' && known.reachedIn !== walk) reach(removed, true, null);

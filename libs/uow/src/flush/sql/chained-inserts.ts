@@ -6,7 +6,7 @@ import { answersSql, answersWidth, takeAnswers } from './answers.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
 import { FEW_INSERTS, fewInserts } from './few-inserts.js';
-import { answeredColumns, notInserted, overriding, sqlNames } from './insert-parts.js';
+import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
 import { typed } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
@@ -53,37 +53,36 @@ export function chainFrom(steps: readonly FlushStep[], start: number): Link[] | 
 
 /** Null where the step cannot be a link: it needs a key from elsewhere, or one that cannot be drawn beforehand. */
 function linkOf(step: InsertStep, chain: readonly Link[]): Link | null {
-  const { mapping, changes } = step;
+  const { changes } = step;
   for (let row = 0; row < changes.length; row++) {
     const change = changes[row]!;
     change.step = step;
     change.ordinal = row + 1;
   }
   const first = changes[0]!;
+  const named = insertParts(first);
   const keys: KeyColumn[] = [];
-  const given: ColumnMapping[] = [];
-  for (const column of mapping.columns) {
+  for (const column of named.given) {
     const value = first.values[column.index];
-    if (value === undefined) continue;
-    if (!(value instanceof KeyOfInsert) || isKnown(value)) {
-      if (!changes.every((change) => isKnown(change.values[column.index]))) return null;
-      given.push(column);
+    if (isKnown(value)) {
+      for (const change of changes) if (!isKnown(change.values[column.index])) return null;
       continue;
     }
-    const parents = value.insert.step;
+    const { insert, column: key } = value as KeyOfInsert;
+    const parents = insert.step;
     const from = chain.findIndex((link) => link.step === parents);
-    if (from === -1 || !chain[from]!.drawn.includes(value.column)) return null;
+    if (from === -1 || !chain[from]!.drawn.includes(key)) return null;
     for (const change of changes) {
       const other = change.values[column.index];
-      if (!(other instanceof KeyOfInsert) || other.column !== value.column || other.insert.step !== parents)
-        return null;
+      if (!(other instanceof KeyOfInsert) || other.column !== key || other.insert.step !== parents) return null;
     }
-    keys.push({ column, from, key: value.column });
+    keys.push({ column, from, key });
   }
-  const missing = mapping.keyColumns.filter((column) => first.values[column.index] === undefined);
-  const sent = given.filter((column) => !(first.values[column.index] instanceof SqlExpression));
-  if (missing.some((column) => column.drawSql === null) || sent.length + keys.length === 0) return null;
-  return { step, keys, given, drawn: missing, answered: answeredColumns(mapping, first) };
+  const given = keys.length === 0 ? named.given : named.given.filter((column) => isKnown(first.values[column.index]));
+  const { missingKeys, answered } = named;
+  if (missingKeys.some((column) => column.drawSql === null)) return null;
+  if (keys.length === 0 && given.every((column) => first.values[column.index] instanceof SqlExpression)) return null;
+  return { step, keys, given, drawn: missingKeys, answered };
 }
 
 /** The one statement for a chain. */

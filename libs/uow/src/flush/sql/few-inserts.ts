@@ -3,7 +3,7 @@ import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../ch
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
-import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
@@ -28,29 +28,25 @@ interface Row {
 /** @param steps insert steps in order; what refers to a generated key comes behind the row that has it */
 export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
   const rows: Row[] = [];
-  const positions = new Map<InsertChange, number>();
   let shape = 'few';
   const values: unknown[] = [];
   for (const { mapping, changes } of steps) {
-    const first = changes[0]!;
-    const given = givenColumns(mapping, first);
-    const answered = answeredColumns(mapping, first);
+    const { shape: columns, given, answered } = insertParts(changes[0]!);
     const key = mapping.keyColumns[0]!;
-    const read = [key, ...answered.filter((column) => column !== key)];
-    shape += `/${mapping.name}:${shapeOf(first.values)}`;
+    const read = answered[0] === key ? answered : [key, ...answered.filter((column) => column !== key)];
+    shape += `/${mapping.name}:${columns}`;
     for (const change of changes) {
-      positions.set(change, rows.length);
       rows.push({ change, given, read });
       shape += ',';
       for (const column of given) {
         const value = change.values[column.index];
-        const reference = referenceOf(value, positions);
+        const reference = referenceOf(value, rows);
         if (reference !== null) shape += `${column.index}>${reference};`;
         else if (!(value instanceof SqlExpression)) values.push(resolved(value));
       }
     }
   }
-  const { id, text } = textOf(steps[0]!.mapping, shape, (number) => textFor(number, rows, positions));
+  const { id, text } = textOf(steps[0]!.mapping, shape, (number) => textFor(number, rows));
   return {
     id,
     changes: rows.map(({ change }) => change),
@@ -75,12 +71,13 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
 }
 
 /** Position of the row whose generated key a value is; null where the value itself is known. */
-function referenceOf(value: unknown, positions: ReadonlyMap<InsertChange, number>): number | null {
+function referenceOf(value: unknown, rows: readonly Row[]): number | null {
   if (!(value instanceof KeyOfInsert) || isKnown(value)) return null;
-  return positions.get(value.insert) ?? null;
+  for (let at = 0; at < rows.length; at++) if (rows[at]!.change === value.insert) return at;
+  return null;
 }
 
-function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<InsertChange, number>): string {
+function textFor(number: number, rows: readonly Row[]): string {
   let parameter = 0;
   const answers: string[] = [];
   const checked: { readonly at: number; readonly answer: string }[] = [];
@@ -89,7 +86,7 @@ function textFor(number: number, rows: readonly Row[], positions: ReadonlyMap<In
     const list = given.map((column) => {
       const value = change.values[column.index];
       if (value instanceof SqlExpression) return value.sql;
-      const reference = referenceOf(value, positions);
+      const reference = referenceOf(value, rows);
       if (reference === null) return `$${++parameter}`;
       return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
     });

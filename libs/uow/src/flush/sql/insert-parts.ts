@@ -11,17 +11,36 @@ export function notInserted(mapping: EntityMapping, sent: number, reported: numb
   );
 }
 
-/** Columns that the insert names. */
-export function givenColumns(mapping: EntityMapping, change: InsertChange): ColumnMapping[] {
-  return mapping.columns.filter((column) => change.values[column.index] !== undefined);
+/** What an insert of one shape names and asks for. */
+export interface InsertParts {
+  readonly shape: string;
+  /** Columns that the insert names. */
+  readonly given: readonly ColumnMapping[];
+  /** Columns whose values only the database knows: those left out, and expressions. */
+  readonly answered: readonly ColumnMapping[];
+  /** Key columns that are left out. */
+  readonly missingKeys: readonly ColumnMapping[];
 }
 
-/** Columns whose values only the database knows: those left out, and expressions. */
-export function answeredColumns(mapping: EntityMapping, change: InsertChange): ColumnMapping[] {
-  return mapping.columns.filter((column) => {
-    const value = change.values[column.index];
-    return value === undefined || value instanceof SqlExpression;
-  });
+const parts = new WeakMap<EntityMapping, Map<string, InsertParts>>();
+
+/** The parts of an insert; found once for each shape. */
+export function insertParts({ mapping, values }: InsertChange): InsertParts {
+  let known = parts.get(mapping);
+  if (known === undefined) parts.set(mapping, (known = new Map<string, InsertParts>()));
+  const shape = shapeOf(values);
+  let found = known.get(shape);
+  if (found === undefined) {
+    const { columns, keyColumns } = mapping;
+    found = {
+      shape,
+      given: columns.filter(({ index }) => values[index] !== undefined),
+      answered: columns.filter(({ index }) => values[index] === undefined || values[index] instanceof SqlExpression),
+      missingKeys: keyColumns.filter(({ index }) => values[index] === undefined),
+    };
+    known.set(shape, found);
+  }
+  return found;
 }
 
 /** Which columns an insert gives, and by what SQL: rows of one shape share a text. */

@@ -1,11 +1,11 @@
-import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
+import type { EntityMapping } from '../../database/entity-mapping.js';
 import { SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import { answersSql, takeAnswers } from './answers.js';
 import type { BoundStatement } from './bound-statement.js';
 import { fewInserts } from './few-inserts.js';
-import { answeredColumns, givenColumns, notInserted, overriding, shapeOf, sqlNames } from './insert-parts.js';
+import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
 import { RowSource, typed } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
@@ -18,24 +18,18 @@ import { arrayRows, textOf } from './statement-text.js';
 export function insertStatements(step: InsertStep): BoundStatement[] {
   const { mapping, changes } = step;
   if (changes.length === 1) return [fewInserts([step])];
-  const given = givenColumns(mapping, changes[0]!);
-  const missingKeys = mapping.keyColumns.filter((column) => changes[0]!.values[column.index] === undefined);
+  const { given, missingKeys } = insertParts(changes[0]!);
   const canDraw = missingKeys.every((column) => column.drawSql !== null);
   // A key that nothing here can draw comes from a default or trigger of the table: then row by row, in one batch.
   if (!canDraw || given.length === 0) {
     return changes.map((change) => fewInserts([{ ...step, changes: [change] }]));
   }
-  return [insertMany(mapping, changes, given, missingKeys)];
+  return [insertMany(mapping, changes)];
 }
 
-function insertMany(
-  mapping: EntityMapping,
-  changes: readonly InsertChange[],
-  given: readonly ColumnMapping[],
-  drawn: readonly ColumnMapping[],
-): BoundStatement {
+function insertMany(mapping: EntityMapping, changes: readonly InsertChange[]): BoundStatement {
   const first = changes[0]!;
-  const answered = answeredColumns(mapping, first);
+  const { shape, given, answered, missingKeys: drawn } = insertParts(first);
   const source = new RowSource(
     changes,
     given
@@ -47,7 +41,7 @@ function insertMany(
       })),
   );
   const matched = answered.length > 0;
-  const { id, text } = textOf(mapping, `in${source.shape}/${shapeOf(first.values)}`, (number) => {
+  const { id, text } = textOf(mapping, `in${source.shape}/${shape}`, (number) => {
     const list = given
       .map((column) => {
         const value = first.values[column.index];
