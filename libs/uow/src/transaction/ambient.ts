@@ -28,6 +28,24 @@ export interface Frame {
   readonly completing?: boolean;
 }
 
+/** The frame of work that completes a scope or belongs to an operation under way: it has a turn of its own. */
+export class CompletingFrame implements Frame {
+  readonly completing = true;
+
+  constructor(
+    readonly parent: Frame | null,
+    readonly owner: UnitOwner,
+    readonly scope: TransactionScope | null,
+    readonly transaction: PhysicalTransaction,
+    readonly level: TurnLevel,
+  ) {}
+
+  contextOf(database: Database): TransactionContext | null {
+    const { context } = this.transaction;
+    return database === context.database ? context : null;
+  }
+}
+
 const storage = new AsyncLocalStorage<Frame | undefined>();
 
 /** The innermost frame of the running code. */

@@ -1,7 +1,6 @@
 import { AfterCommitError } from '../errors/transaction-errors.js';
 import { AmbientUnit } from './ambient-unit.js';
-import { currentFrame, runInFrame } from './ambient.js';
-import type { Frame } from './ambient.js';
+import { CompletingFrame, currentFrame, runInFrame } from './ambient.js';
 import type { PhysicalTransaction } from './physical-transaction.js';
 import type { TransactionScope } from './transaction-scope.js';
 import type { CommitPayload } from './transaction-synchronization.js';
@@ -15,16 +14,9 @@ import type { CommitPayload } from './transaction-synchronization.js';
 
 /** Runs `fn` inside the transaction although its scope takes nothing new any more. */
 export function runCompleting<T>(transaction: PhysicalTransaction, scope: TransactionScope | null, fn: () => T): T {
-  const inside: Frame = {
-    parent: scope ?? currentFrame() ?? null,
-    owner: transaction.context.owner,
-    scope,
-    transaction,
-    level: scope?.level ?? transaction.levelHere(),
-    completing: true,
-    contextOf: (database) => (database === transaction.database ? transaction.context : null),
-  };
-  return runInFrame(inside, fn);
+  const parent = scope ?? currentFrame() ?? null;
+  const level = scope?.level ?? transaction.levelHere();
+  return runInFrame(new CompletingFrame(parent, transaction.context.owner, scope, transaction, level), fn);
 }
 
 /**
@@ -38,17 +30,17 @@ export async function commitTransaction(
   scope: TransactionScope | null,
   objection?: () => void,
 ): Promise<unknown> {
-  const { hooks, context } = transaction;
+  const { context } = transaction;
   let completing = false;
   let failed: unknown;
   let payload: CommitPayload | null = null;
   try {
     await runCompleting(transaction, scope, async () => {
-      if (hooks.beforeCommit.length > 0) await hooks.runStrictly('beforeCommit');
-      if (hooks.beforeCompletion.length > 0) {
+      if (transaction.hasHooks('beforeCommit')) await transaction.hooks.runStrictly('beforeCommit');
+      if (transaction.hasHooks('beforeCompletion')) {
         await context.synchronization?.beforeCommit?.(transaction);
         completing = true;
-        await hooks.runReporting('beforeCompletion', context.database.report);
+        await transaction.hooks.runReporting('beforeCompletion', context.database.report);
       }
       payload = (await context.synchronization?.prepareCommit?.(transaction)) ?? null;
       objection?.();
@@ -59,7 +51,12 @@ export async function commitTransaction(
     await (payload as CommitPayload | null)?.failed?.(error);
     throw transaction.abortReason ?? error;
   }
-  return afterCommit(transaction, scope, failed);
+  const isHeard = context.observer !== null && transaction.begun;
+  return isHeard || hasHooksAfter(transaction, 'afterCommit') ? afterCommit(transaction, scope, failed) : failed;
+}
+
+function hasHooksAfter(transaction: PhysicalTransaction, name: 'afterCommit' | 'afterRollback'): boolean {
+  return transaction.hasHooks(name) || transaction.hasHooks('afterCompletion');
 }
 
 async function afterCommit(
@@ -67,7 +64,7 @@ async function afterCommit(
   scope: TransactionScope | null,
   failed: unknown,
 ): Promise<unknown> {
-  const { hooks, context } = transaction;
+  const { context } = transaction;
   let first = failed;
   const keep = async (fn: () => Promise<void> | void): Promise<void> => {
     try {
@@ -79,7 +76,8 @@ async function afterCommit(
   if (context.observer !== null && transaction.begun) {
     await keep(() => context.observer?.afterCommit?.(transaction));
   }
-  if (hooks.afterCommit.length > 0 || hooks.afterCompletion.length > 0) {
+  if (hasHooksAfter(transaction, 'afterCommit')) {
+    const { hooks } = transaction;
     await runAfterwards(transaction, scope, async () => {
       await keep(() => hooks.runStrictly('afterCommit'));
       await hooks.runReporting('afterCompletion', transaction.database.report, 'committed');
@@ -98,9 +96,9 @@ export async function rollbackTransaction(
   cause: unknown,
   completing = false,
 ): Promise<unknown> {
-  const { hooks, database, isActive } = transaction;
-  if (!completing && isActive && hooks.beforeCompletion.length > 0) {
-    await runCompleting(transaction, scope, () => hooks.runReporting('beforeCompletion', database.report));
+  const { database, isActive } = transaction;
+  if (!completing && isActive && transaction.hasHooks('beforeCompletion')) {
+    await runCompleting(transaction, scope, () => transaction.hooks.runReporting('beforeCompletion', database.report));
   }
   const observer = transaction.begun && isActive ? transaction.context.observer : null;
   const tell = async (fn: () => Promise<void> | void): Promise<void> => {
@@ -117,7 +115,8 @@ export async function rollbackTransaction(
   if (observer !== null) await tell(() => observer.beforeRollback?.(transaction));
   const failed = await transaction.sendRollback(cause);
   if (observer !== null) await tell(() => observer.afterRollback?.(transaction));
-  if (hooks.afterRollback.length > 0 || hooks.afterCompletion.length > 0) {
+  if (hasHooksAfter(transaction, 'afterRollback')) {
+    const { hooks } = transaction;
     const outcome = transaction.outcome ?? 'rolledBack';
     await runAfterwards(transaction, scope, async () => {
       if (outcome === 'rolledBack') await hooks.runReporting('afterRollback', database.report);

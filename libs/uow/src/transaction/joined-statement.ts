@@ -27,7 +27,7 @@ export async function sendJoined(
   try {
     if ((values === undefined || values.length === 0) && isScript(text)) return await wire.sendScript(text);
     const readId = WRITES.test(text) && failure === null && !readOnly;
-    const [result] = await wire.send([{ text, values }], { readId });
+    const [result] = await wire.send([{ text, values }], readId);
     if (failure !== null && wire.connection?.status === 'T') wire.forgiveTop();
     return result as StatementResult;
   } catch (error) {

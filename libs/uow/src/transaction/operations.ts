@@ -1,9 +1,53 @@
-import { currentFrame, frameIn, runInFrame } from './ambient.js';
-import type { Frame } from './ambient.js';
+import { CompletingFrame, currentFrame, frameIn, runInFrame } from './ambient.js';
 import type { PhysicalTransaction } from './physical-transaction.js';
 import { Place } from './place.js';
+import type { TransactionScope } from './transaction-scope.js';
 import type { TransactionObserver } from './transaction-synchronization.js';
-import type { Turns } from './turns.js';
+import type { TurnLevel, Turns } from './turns.js';
+
+/** One operation: its scope counts it as in flight, and it has its turn from `takeTurn()` on, until `end()`. */
+class Operation {
+  readonly #turns: Turns;
+  readonly #refuseAfterEnd: (place: Place) => void;
+  readonly #level: TurnLevel;
+  readonly #place: Place;
+  readonly #scope: TransactionScope | null;
+  #hasTurn = false;
+
+  constructor(
+    turns: Turns,
+    refuseAfterEnd: (place: Place) => void,
+    level: TurnLevel,
+    place: Place,
+    scope: TransactionScope | null,
+  ) {
+    this.#turns = turns;
+    this.#refuseAfterEnd = refuseAfterEnd;
+    this.#level = level;
+    this.#place = place;
+    this.#scope = scope;
+    scope?.enter(place);
+  }
+
+  /** @returns nothing when it could be taken at once, else a promise to wait for */
+  takeTurn(): Promise<void> | undefined {
+    this.#refuseAfterEnd(this.#place);
+    const waiting = this.#turns.take(this.#level, this.#place);
+    if (waiting !== undefined) return waiting.then(() => this.#goOn());
+    this.#hasTurn = true;
+    return undefined;
+  }
+
+  #goOn(): void {
+    this.#hasTurn = true;
+    this.#refuseAfterEnd(this.#place);
+  }
+
+  end(): void {
+    if (this.#hasTurn) this.#turns.give();
+    this.#scope?.leave(this.#place);
+  }
+}
 
 /**
  * The operations of one transaction: each needs an open scope and its turn, counts as in flight meanwhile, and may
@@ -22,28 +66,27 @@ export class Operations {
   }
 
   /**
-   * Runs one operation.
+   * Begins an operation; whoever does ends it, whatever becomes of it.
    * @param operation how messages name it
    * @param from where it was started, if that is known already
    */
-  async run<T>(operation: string, work: () => Promise<T>, from?: Place): Promise<T> {
+  begin(operation: string, from?: Place): Operation {
     const frame = frameIn(this.#transaction);
     const scope = frame?.completing === true ? null : (frame?.scope ?? null);
     // What completes a scope is never said to have been left behind.
     const place = from ?? (scope === null ? new Place(operation, false) : new Place(operation));
-    if (scope !== null) scope.enter(place);
+    return new Operation(this.#turns, this.#refuseAfterEnd, frame?.level ?? this.#turns.root, place, scope);
+  }
+
+  /** Does the work of one operation in its turn. */
+  async run<T>(operation: string, work: () => Promise<T>): Promise<T> {
+    const begun = this.begin(operation);
     try {
-      this.#refuseAfterEnd(place);
-      const waiting = this.#turns.take(frame?.level ?? this.#turns.root, place);
+      const waiting = begun.takeTurn();
       if (waiting !== undefined) await waiting;
-      try {
-        this.#refuseAfterEnd(place);
-        return await work();
-      } finally {
-        this.#turns.give();
-      }
+      return await work();
     } finally {
-      scope?.leave(place);
+      begun.end();
     }
   }
 
@@ -54,22 +97,15 @@ export class Operations {
     const parent = frame?.level ?? this.#turns.root;
     const place = new Place(operation, false);
     const level = this.#turns.open(parent, place);
-    const inside: Frame = {
-      parent: currentFrame() ?? null,
-      owner: frame?.owner ?? context.owner,
-      scope: frame?.scope ?? null,
-      transaction: this.#transaction,
-      level,
-      completing: true,
-      contextOf: (database) => (database === context.database ? context : null),
-    };
+    const { owner, scope } = frame ?? { owner: context.owner, scope: null };
+    const inside = new CompletingFrame(currentFrame() ?? null, owner, scope ?? null, this.#transaction, level);
     try {
       return await runInFrame(inside, fn);
     } finally {
       // Ahead of whoever waits: the operation around this is not over.
       const again = this.#turns.take(parent, place, true);
       this.#turns.close(level);
-      await again;
+      if (again !== undefined) await again;
     }
   }
 

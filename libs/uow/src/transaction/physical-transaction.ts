@@ -19,6 +19,7 @@ import type { TransactionContext } from './transaction-context.js';
 import { openingStatements } from './transaction-definition.js';
 import type { TransactionDefinition } from './transaction-definition.js';
 import { TransactionHooks } from './transaction-hooks.js';
+import type { HookName } from './transaction-hooks.js';
 import type { CommitPayload } from './transaction-synchronization.js';
 import { TransactionWire } from './transaction-wire.js';
 import { Turns } from './turns.js';
@@ -127,6 +128,11 @@ export class PhysicalTransaction implements ConnectionHolder {
     return (this.#hooks ??= new TransactionHooks());
   }
 
+  /** True where a hook of the kind is registered; makes nothing. */
+  hasHooks(name: HookName): boolean {
+    return this.#hooks !== null && this.#hooks[name].length > 0;
+  }
+
   get context(): TransactionContext {
     return this.#context;
   }
@@ -214,7 +220,7 @@ export class PhysicalTransaction implements ConnectionHolder {
    * @throws PendingRollbackError after a failure; TransactionClosedError after the end; the typed error for
    * what the server says
    */
-  run(
+  async run(
     statements: readonly Statement[],
     options: {
       /** How messages name it, such as `session.getMany()`. */
@@ -225,15 +231,19 @@ export class PhysicalTransaction implements ConnectionHolder {
       place?: Place | undefined;
     } = {},
   ): Promise<StatementResult[]> {
-    const send = async (): Promise<StatementResult[]> => {
+    const operation = this.#operations.begin(options.operation ?? 'a statement', options.place);
+    try {
+      const waiting = operation.takeTurn();
+      if (waiting !== undefined) await waiting;
       this.assertNotFailed();
       try {
-        return await this.#wire.send(statements, { readId: options.readTransactionId === true && !this.readOnly });
+        return await this.#wire.send(statements, options.readTransactionId === true && !this.readOnly);
       } catch (error) {
         throw this.#translated(error, statements);
       }
-    };
-    return this.#operations.run(options.operation ?? 'a statement', send, options.place);
+    } finally {
+      operation.end();
+    }
   }
 
   /**
@@ -377,10 +387,9 @@ export class PhysicalTransaction implements ConnectionHolder {
    * @throws TransactionRolledBackError when the server answers ROLLBACK, the typed error when it answers with
    * an error, CommitOutcomeUnknownError when the connection was lost and nothing certain can be found out
    */
-  async sendCommit(payload: CommitPayload | null): Promise<unknown> {
-    const statements = payload?.statements ?? [];
+  sendCommit(payload: CommitPayload | null): unknown {
     this.assertNotFailed();
-    if (!this.begun && statements.length === 0) {
+    if (!this.begun && (payload === null || payload.statements.length === 0)) {
       this.#madeWire?.giveBackUnused();
       return this.#end('committed');
     }

@@ -9,6 +9,7 @@ import type { RetryOptions } from './retry-policy.js';
 import { runBody } from './scope-body.js';
 import type { BodyEnd } from './scope-body.js';
 import { abortedWith, verdictOn, withApplicationError, withRollbackError } from './scope-verdict.js';
+import type { Verdict } from './scope-verdict.js';
 import type { TransactionContext } from './transaction-context.js';
 import type { TransactionDefinition } from './transaction-definition.js';
 import { TransactionScope } from './transaction-scope.js';
@@ -91,14 +92,19 @@ async function runAttempt<T>(
 /** Thrown to roll back without an error. */
 const SILENTLY = Symbol('rolled back in silence');
 
-async function complete<T>(scope: TransactionScope, transaction: PhysicalTransaction, end: BodyEnd<T>): Promise<T> {
-  const { result } = end;
-  if (transaction.abortReason !== null) {
-    const reason = abortedWith(transaction.abortReason, result);
-    throw withRollbackError(reason, await rollbackTransaction(transaction, scope, reason));
-  }
-  const verdict = verdictOn(scope, transaction.failure, end);
-  if (verdict === 'commit') return commit(scope, transaction, end);
+function complete<T>(scope: TransactionScope, transaction: PhysicalTransaction, end: BodyEnd<T>): Promise<T> {
+  const { abortReason } = transaction;
+  const verdict =
+    abortReason === null ? verdictOn(scope, transaction.failure, end) : { error: abortedWith(abortReason, end.result) };
+  return verdict === 'commit' ? commit(scope, transaction, end) : rollBack(scope, transaction, end, verdict);
+}
+
+async function rollBack<T>(
+  scope: TransactionScope,
+  transaction: PhysicalTransaction,
+  { result }: BodyEnd<T>,
+  verdict: Exclude<Verdict, 'commit'>,
+): Promise<T> {
   const error = verdict === 'rollBackInSilence' ? null : verdict.error;
   const failed = await rollbackTransaction(transaction, scope, error);
   if (verdict !== 'rollBackInSilence') throw withRollbackError(error, failed);

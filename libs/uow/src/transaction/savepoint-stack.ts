@@ -120,6 +120,7 @@ export class SavepointStack {
 
   /** Notes that the server has executed the first `count` of what was unsent. */
   answered(count: number): void {
+    if (count === 0) return;
     for (const { kind, savepoint } of this.#controls.splice(0, count)) {
       if (kind === 'savepoint' && savepoint.state === 'pending') savepoint.state = 'open';
     }

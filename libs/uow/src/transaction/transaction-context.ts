@@ -243,21 +243,24 @@ export class TransactionContext {
   closing(): Promise<void> | undefined {
     if (this.#closed) return undefined;
     this.#closed = true;
-    if (this.#transaction !== null || this.#closers !== null) return this.#closeOpen();
-    this.#forget();
-    return undefined;
+    return this.#transaction === null ? this.#closeRest() : this.#closeOpen(this.#transaction);
   }
 
-  async #closeOpen(): Promise<void> {
+  async #closeOpen(open: PhysicalTransaction): Promise<void> {
     try {
-      if (this.#transaction !== null) await this.owner.rollBack(this.#transaction);
+      await this.owner.rollBack(open);
     } finally {
-      for (const closer of this.#closers?.splice(0) ?? []) {
-        const closing = closer();
-        if (closing !== undefined) await closing;
-      }
-      this.#forget();
+      await this.#closeRest();
     }
+  }
+
+  #closeRest(): Promise<void> | undefined {
+    for (let closer = this.#closers?.shift(); closer !== undefined; closer = this.#closers?.shift()) {
+      const closing = closer();
+      if (closing !== undefined) return closing.then(() => this.#closeRest());
+    }
+    this.#forget();
+    return undefined;
   }
 
   #forget(): void {

@@ -145,12 +145,13 @@ export function openingStatements(
   expiresAt: number,
   serverVersion: number,
 ): Statement[] {
+  const begin = beginStatement(definition);
+  if (expiresAt === Infinity && definition.locals === undefined) return [begin];
   const settings: Record<string, string> = { ...definition.locals };
   if (expiresAt !== Infinity) {
     const name = serverVersion >= TRANSACTION_TIMEOUT_SINCE ? 'transaction_timeout' : 'statement_timeout';
     settings[name] ??= String(Math.max(1, Math.ceil(expiresAt - performance.now())));
   }
-  const begin = beginStatement(definition);
   return Object.keys(settings).length === 0 ? [begin] : [begin, localsStatement(settings)];
 }
 

@@ -101,12 +101,12 @@ export class TransactionWire {
 
   /**
    * Sends statements under one Sync, BEGIN and SAVEPOINT in front where they are still to be sent.
-   * @param options `readId`: reads the transaction's id behind them, for the outcome of COMMIT
+   * @param readTransactionId true to read the transaction's id behind them, for the outcome of COMMIT
    * @returns a result for each
    * @throws BatchFailure, its index counted in `statements`; what the conversion of a value throws
    */
-  async send(statements: readonly Statement[], options: { readId?: boolean } = {}): Promise<StatementResult[]> {
-    const connection = this.#connection ?? (await this.#connect());
+  async send(statements: readonly Statement[], readTransactionId = false): Promise<StatementResult[]> {
+    const connection = this.#connection ?? this.#connected(await this.#host.acquire());
     const tells = !this.#begun && !this.#beginning;
     if (tells) {
       this.#beginning = true;
@@ -114,7 +114,7 @@ export class TransactionWire {
       if (telling !== undefined) await telling;
     }
     this.#assertNotOver();
-    const readId = options.readId === true && this.#outcome === null;
+    const readId = readTransactionId && this.#outcome === null;
     const opening = this.#begun ? [] : this.#host.opening();
     const controls = this.savepoints.unsent();
     const before = opening.length + controls.length;
@@ -181,8 +181,7 @@ export class TransactionWire {
     this.#whenAnswered?.();
   }
 
-  async #connect(): Promise<DatabaseConnection> {
-    const connection = await this.#host.acquire();
+  #connected(connection: DatabaseConnection): DatabaseConnection {
     if (this.#over) {
       // The transaction was given up meanwhile, and nobody is left to give this one back.
       connection.release();
@@ -279,10 +278,10 @@ export class TransactionWire {
   async sendCertain(payload: readonly Statement[]): Promise<StatementResult[]> {
     this.#noteWrites(payload);
     if (!this.#wrote) return this.send(payload);
-    const connection = this.#connection ?? (await this.#connect());
+    const connection = this.#connection ?? this.#connected(await this.#host.acquire());
     const { statement, marker } = commitMarker(connection.identity);
     try {
-      const results = await this.send([...payload, statement], { readId: true });
+      const results = await this.send([...payload, statement], true);
       this.#outcome?.markedBy(marker);
       return results.slice(0, payload.length);
     } catch (error) {
@@ -297,7 +296,7 @@ export class TransactionWire {
    * @throws BatchFailure; its index is that of the payload's length when COMMIT itself was refused
    */
   async commit(payload: readonly Statement[]): Promise<{ readonly results: StatementResult[]; readonly tag: string }> {
-    const connection = this.#connection ?? (await this.#connect());
+    const connection = this.#connection ?? this.#connected(await this.#host.acquire());
     this.#assertNotOver();
     const opening = this.#begun ? [] : this.#host.opening();
     const before = [...opening, ...this.savepoints.unsent()];

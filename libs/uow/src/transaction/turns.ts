@@ -101,6 +101,7 @@ export class Turns {
 
   /** Refuses everybody who waits: the transaction has ended. */
   refuseAll(error: (waiting: Place) => Error): void {
+    if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
     this.#waiting = [];
     for (const one of waiting) {
@@ -110,7 +111,7 @@ export class Turns {
   }
 
   #next(): void {
-    if (this.#busy) return;
+    if (this.#busy || this.#waiting.length === 0) return;
     const index = this.#waiting.findIndex((one) => one.level === this.#top);
     if (index === -1) return;
     const [next] = this.#waiting.splice(index, 1) as [Waiter];
