@@ -4,20 +4,25 @@ import { arrayElements } from './array-elements.js';
 import type { ArrayResult, ResultField } from './statement.js';
 import { quickParser } from './timestamp-parser.js';
 
+const NO_FIELDS: readonly ResultField[] = Object.freeze([]);
+const NO_PARSERS: readonly never[] = Object.freeze([]);
+
 /** The answer to a statement whose rows are wanted as arrays: the driver's own result without what that does for objects. */
 export class ArrayRows implements PgResult, ArrayResult {
   command: string | null = null;
   rowCount: number | null = null;
   readonly rows: unknown[][] = [];
-  fields: ResultField[] = [];
+  fields: readonly ResultField[] = NO_FIELDS;
   readonly #types: TypeParsers;
-  #parsers: ((text: string) => unknown)[] = [];
+  #parsers: readonly ((text: string) => unknown)[] = NO_PARSERS;
 
-  constructor(types: TypeParsers) {
+  /** @param fields where they are known before the server tells them */
+  constructor(types: TypeParsers, fields: readonly ResultField[] | null) {
     this.#types = types;
+    if (fields !== null && fields.length > 0) this.addFields(fields);
   }
 
-  addFields(fields: ResultField[]): void {
+  addFields(fields: readonly ResultField[]): void {
     this.fields = fields;
     this.#parsers = fields.map(({ dataTypeID }) => quickParser(this.#types.getTypeParser(dataTypeID, 'text')));
   }

@@ -1,6 +1,6 @@
 import { ArrayRows } from './array-rows.js';
 import { FrontendMessages } from './frontend-messages.js';
-import type { PgModule, PgProtocolConnection, PgResult, Submittable } from './pg-driver.js';
+import type { ConnectionProvider, PgModule, PgProtocolConnection, PgResult, Submittable } from './pg-driver.js';
 import type { PreparedStatement, PreparedStatements } from './prepared-statements.js';
 import { readingText } from './read-text.js';
 import type { TypeParsers } from './read-text.js';
@@ -46,6 +46,8 @@ abstract class Exchange implements Submittable {
   readonly #settle: Settle;
   readonly #pg: PgModule;
   readonly #types: TypeParsers;
+  /** The same for rows that are wanted as arrays; found once for all results. */
+  #reading: TypeParsers | null = null;
 
   constructor(pg: PgModule, types: TypeParsers, settle: Settle) {
     this.#pg = pg;
@@ -63,11 +65,11 @@ abstract class Exchange implements Submittable {
   }
 
   #startResult(index: number): PgResult {
-    const result =
-      this.rowModeOf(index) === 'array'
-        ? new ArrayRows(readingText(this.#types))
-        : new this.#pg.Result(undefined, this.#types);
     const fields = this.fieldsOf(index);
+    if (this.rowModeOf(index) === 'array') {
+      return new ArrayRows((this.#reading ??= readingText(this.#types)), fields);
+    }
+    const result = new this.#pg.Result(undefined, this.#types);
     // A list of its own: whoever gets the result may change it.
     if (fields !== null && fields.length > 0) result.addFields([...fields]);
     return result;
@@ -157,6 +159,18 @@ abstract class Exchange implements Submittable {
   }
 }
 
+const NO_VALUES: readonly unknown[] = Object.freeze([]);
+
+/** Values as the driver converts them; what it would leave alone is not handed to it. */
+function encoded(values: readonly unknown[], provider: Pick<ConnectionProvider, 'prepareValue'>): unknown[] {
+  const texts: unknown[] = [];
+  for (const value of values) {
+    if (typeof value === 'string' || value === null) texts.push(value);
+    else texts.push(typeof value === 'number' ? String(value) : provider.prepareValue(value));
+  }
+  return texts;
+}
+
 /** Feature not supported ("cached plan must not change result type") and unknown statement name. */
 const STALE_PLAN_STATES = new Set(['0A000', '26000']);
 
@@ -173,19 +187,16 @@ export class Batch extends Exchange {
    * @throws what the conversion of a value throws (a circular json, a BigInt in json); nothing was sent then
    */
   constructor(
-    pg: PgModule,
+    provider: Pick<ConnectionProvider, 'pg' | 'prepareValue'>,
     types: TypeParsers,
     statements: readonly Statement[],
-    encode: (value: unknown) => unknown,
     prepared: PreparedStatements | null,
     settle: Settle,
   ) {
-    super(pg, types, settle);
+    super(provider.pg, types, settle);
     this.#statements = statements;
     this.#prepared = prepared;
-    this.#values = statements.map((one) =>
-      one.values === undefined || one.values.length === 0 ? [] : one.values.map(encode),
-    );
+    this.#values = statements.map(({ values }) => (values === undefined ? NO_VALUES : encoded(values, provider)));
   }
 
   protected override rowModeOf(index: number): 'array' | undefined {

@@ -116,22 +116,15 @@ export class DatabaseConnection {
     return this.#exchange(
       (settle) =>
         new Batch(
-          this.#provider.pg,
+          this.#provider,
           this.#client._types,
           statements,
-          (value) => this.#encode(value),
           this.#usePrepared ? this.#state.prepared : null,
           settle,
         ),
       statements.at(-1)?.text ?? null,
       statements,
     );
-  }
-
-  /** As the driver converts it; what it would leave alone is not handed to it. */
-  #encode(value: unknown): unknown {
-    if (typeof value === 'string' || value === null) return value;
-    return typeof value === 'number' ? String(value) : this.#provider.prepareValue(value);
   }
 
   /** Sends a text of several statements by the simple protocol. */

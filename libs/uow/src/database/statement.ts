@@ -27,7 +27,7 @@ export interface StatementResult {
   rowCount: number | null;
   // eslint-disable-next-line @typescript-eslint/no-explicit-any -- a row's shape is known to whoever wrote the SQL
   rows: any[];
-  fields: ResultField[];
+  readonly fields: readonly ResultField[];
 }
 
 /** What a statement answered whose rows are wanted as arrays. */

@@ -92,6 +92,6 @@ export class PendingResult {
 
 /** The caller has ended: its results that nobody subscribed to will find no subscriber any more. */
 export function abandonResultsOf(caller: AmbientUnit | Frame | undefined): void {
-  if (caller === undefined) return;
-  for (const one of [...(pending.get(caller) ?? [])]) one.abandon();
+  const results = caller === undefined ? undefined : pending.get(caller);
+  if (results !== undefined) for (const one of [...results]) one.abandon();
 }

@@ -164,12 +164,12 @@ export class Session implements SessionIdentity, ReadingSession {
     const transaction = this.transactionFor(needs, operation);
     if (transaction === null) return (await this.#context.borrow([statement], operation))[0]!;
     if (needs !== 'read') transaction.assertWritable(operation);
-    const [result] = await transaction.run([statement], {
+    const results = await transaction.run([statement], {
       operation,
       readTransactionId: needs !== 'read',
       place: this.#placeOf(operation),
     });
-    return result!;
+    return results[0]!;
   }
 
   async begin(options: TransactionOptions = {}): Promise<SessionTransaction> {
@@ -364,7 +364,7 @@ export class Session implements SessionIdentity, ReadingSession {
     return this.unit.supported(this.#source.mappings.of(target));
   }
 
-  async getMany(
+  getMany(
     target: unknown,
     ids: readonly unknown[],
     options: ReadOptions,
@@ -381,8 +381,8 @@ export class Session implements SessionIdentity, ReadingSession {
     operation: string,
   ): Promise<object[]> {
     const objects = await this.getMany(target, ids, options, operation);
-    const missing = ids.filter((_, at) => objects[at] === null);
-    if (missing.length > 0) {
+    if (objects.includes(null)) {
+      const missing = ids.filter((_, at) => objects[at] === null);
       const { name } = this.mapping(target);
       throw new EntityNotFoundError(
         `${name} ${missing.map(shown).join(', ')} not found. Ask with ${operation.replace('OrFail', '')} where it may be missing.`,

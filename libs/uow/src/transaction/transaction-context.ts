@@ -259,12 +259,8 @@ export class TransactionContext {
       const closing = closer();
       if (closing !== undefined) return closing.then(() => this.#closeRest());
     }
-    this.#forget();
-    return undefined;
-  }
-
-  #forget(): void {
     this.#attachments?.clear();
     this.synchronization = null;
+    return undefined;
   }
 }
