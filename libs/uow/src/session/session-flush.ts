@@ -48,63 +48,70 @@ export class SessionFlush {
   }
 
   async run(transaction: PhysicalTransaction, operation: string): Promise<void> {
-    await transaction.exclusive(operation, () =>
-      this.#guarded(async () => {
-        if (this.#session.listeners.has('beforeFlush')) await this.#beforeFlush();
-        const work = await this.#prepare(transaction, operation);
-        if (work === null) return;
-        while (!work.executor.isDone) await this.#sendNext(work, transaction, operation);
-        this.#unit.hasWritten = true;
-        this.#apply(work, transaction);
-        await work.listeners?.after(work.collected.pictures);
-        await this.#afterFlush(work.collected.pictures);
-      }),
-    );
+    await transaction.exclusive(operation, () => this.#runInTurn(transaction, operation));
+  }
+
+  async #runInTurn(transaction: PhysicalTransaction, operation: string): Promise<void> {
+    this.#running++;
+    try {
+      if (this.#session.listeners.has('beforeFlush')) await this.#beforeFlush();
+      const work = await this.#prepare(transaction, operation);
+      if (work === null) return;
+      await this.#sendAll(work, transaction, operation);
+      await this.#afterFlush(work.collected.pictures);
+    } finally {
+      this.#running--;
+    }
+  }
+
+  /** Sends what is left to send, and tells the entities' listeners. */
+  async #sendAll(work: Work, transaction: PhysicalTransaction, operation: string): Promise<void> {
+    while (!work.executor.isDone) await this.#send(work, work.executor.next(), transaction, operation);
+    this.#unit.hasWritten = true;
+    this.#apply(work, transaction);
+    await work.listeners?.after(work.collected.pictures);
   }
 
   /** The last flush of a transaction: all but its last batch is sent, and that one is handed back to travel with COMMIT. */
   async beforeCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> {
     if (!this.#unit.hasWork) return null;
+    const operation = 'the flush before COMMIT';
     if (this.#session.listeners.has('afterFlush')) {
-      await this.run(transaction, 'the flush before COMMIT');
+      await this.run(transaction, operation);
       return null;
     }
-    let payload: CommitPayload | null = null;
-    const left = { isWork: false };
-    await transaction.exclusive('the flush before COMMIT', () =>
-      this.#guarded(async () => {
-        if (this.#session.listeners.has('beforeFlush')) await this.#beforeFlush();
-        const work = await this.#prepare(transaction, 'the flush before COMMIT');
-        if (work === null) return;
-        if (isHeardAfter(work.collected.pictures)) {
-          // Somebody has to be told between the last row and COMMIT.
-          while (!work.executor.isDone) await this.#sendNext(work, transaction, 'the flush before COMMIT');
-          this.#unit.hasWritten = true;
-          this.#apply(work, transaction);
-          await work.listeners?.after(work.collected.pictures);
-          left.isWork = this.#unit.hasWork;
-          return;
-        }
-        for (;;) {
-          const statements = work.executor.next();
-          if (!work.executor.isDone) {
-            await this.#send(work, statements, transaction, 'the flush before COMMIT');
-            continue;
-          }
-          payload = {
-            statements,
-            settle: (results) => {
-              work.executor.settle(results);
-              this.#apply(work, transaction);
-            },
-            failed: () => this.#askWhatIsThere(work, transaction),
-          };
-          return;
-        }
-      }),
-    );
+    const last = await transaction.exclusive(operation, () => this.#lastBatch(transaction, operation));
     // What listeners have changed after the rows were written is part of the transaction, too.
-    return left.isWork ? this.beforeCommit(transaction) : payload;
+    return last === 'more work' ? this.beforeCommit(transaction) : last;
+  }
+
+  async #lastBatch(transaction: PhysicalTransaction, operation: string): Promise<CommitPayload | 'more work' | null> {
+    this.#running++;
+    try {
+      if (this.#session.listeners.has('beforeFlush')) await this.#beforeFlush();
+      const work = await this.#prepare(transaction, operation);
+      if (work === null) return null;
+      if (isHeardAfter(work.collected.pictures)) {
+        // Somebody has to be told between the last row and COMMIT.
+        await this.#sendAll(work, transaction, operation);
+        return this.#unit.hasWork ? 'more work' : null;
+      }
+      let statements = work.executor.next();
+      while (!work.executor.isDone) {
+        await this.#send(work, statements, transaction, operation);
+        statements = work.executor.next();
+      }
+      return {
+        statements,
+        settle: (results) => {
+          work.executor.settle(results);
+          this.#apply(work, transaction);
+        },
+        failed: () => this.#askWhatIsThere(work, transaction),
+      };
+    } finally {
+      this.#running--;
+    }
   }
 
   /** What a flush would send now. Relations that it would have to read first are taken as they are; nothing changes. */
@@ -171,10 +178,6 @@ export class SessionFlush {
     }
   }
 
-  async #sendNext(work: Work, transaction: PhysicalTransaction, operation: string): Promise<void> {
-    await this.#send(work, work.executor.next(), transaction, operation);
-  }
-
   async #send(
     work: Work,
     statements: readonly Statement[],
@@ -217,15 +220,6 @@ export class SessionFlush {
       updated: written('update'),
       deleted: written('delete'),
     });
-  }
-
-  async #guarded(work: () => Promise<void>): Promise<void> {
-    this.#running++;
-    try {
-      await work();
-    } finally {
-      this.#running--;
-    }
   }
 }
 
