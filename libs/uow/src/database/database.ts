@@ -138,12 +138,10 @@ export class Database {
     }
   }
 
-  async #connect(): Promise<Awaited<ReturnType<ConnectionProvider['connect']>>> {
-    try {
-      return await this.#provider.connect();
-    } catch (error) {
+  #connect(): ReturnType<ConnectionProvider['connect']> {
+    return this.#provider.connect().catch((error: unknown) => {
       throw this.#connectFailure(error as Error);
-    }
+    });
   }
 
   #connectFailure(error: Error): Error {

@@ -103,8 +103,7 @@ export class Operations {
       return await runInFrame(inside, fn);
     } finally {
       // Ahead of whoever waits: the operation around this is not over.
-      const again = this.#turns.take(parent, place, true);
-      this.#turns.close(level);
+      const again = this.#turns.closeInto(parent, level, place);
       if (again !== undefined) await again;
     }
   }

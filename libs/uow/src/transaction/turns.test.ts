@@ -43,6 +43,35 @@ test('an operation that goes on comes before those that wait', async () => {
   expect(ran).toEqual(['a again']);
 });
 
+test('the operation around a level has its turn again as soon as that is closed', async () => {
+  const one = turns();
+  const ran: string[] = [];
+  void one.take(one.root, at('a'));
+  void one.take(one.root, at('b'))?.then(() => ran.push('b'));
+  const level = one.open(one.root, at('inner'));
+  expect(one.closeInto(one.root, level, at('a'))).toBeUndefined();
+  await settled();
+  expect([one.busy, ran]).toEqual([true, []]);
+  one.give();
+  await settled();
+  expect(ran).toEqual(['b']);
+});
+
+test('the operation around a level waits for what still runs in that, and no longer', async () => {
+  const one = turns();
+  const ran: string[] = [];
+  void one.take(one.root, at('a'));
+  void one.take(one.root, at('b'))?.then(() => ran.push('b'));
+  const level = one.open(one.root, at('inner'));
+  void one.take(level, at('inside'));
+  void one.closeInto(one.root, level, at('a'))?.then(() => ran.push('a'));
+  await settled();
+  expect(ran).toEqual([]);
+  one.give();
+  await settled();
+  expect(ran).toEqual(['a']);
+});
+
 test('while a level is open its parent’s operations wait, its own run', async () => {
   const one = turns();
   const ran: string[] = [];

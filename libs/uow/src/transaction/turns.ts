@@ -93,10 +93,26 @@ export class Turns {
 
   /** Closes the innermost level; operations of its parent may go on. */
   close(level: TurnLevel): void {
+    this.#leave(level);
+    this.#next();
+  }
+
+  /**
+   * Closes the innermost level for the operation around it, which goes on ahead of whoever waits.
+   * @param parent the level of that operation
+   * @returns nothing when it has its turn again at once, else a promise to wait for
+   */
+  closeInto(parent: TurnLevel, level: TurnLevel, place: Place): Promise<void> | undefined {
+    this.#leave(level);
+    const again = this.take(parent, place, true);
+    this.#next();
+    return again;
+  }
+
+  #leave(level: TurnLevel): void {
     level.closed = true;
     while (this.#top.closed && this.#top.parent !== null) this.#top = this.#top.parent;
     this.#top.lastActivity = performance.now();
-    if (!this.#busy) this.#next();
   }
 
   /** Refuses everybody who waits: the transaction has ended. */
