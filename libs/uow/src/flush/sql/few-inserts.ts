@@ -3,8 +3,9 @@ import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../ch
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
+import { checkedAnswers } from './checked-answers.js';
+import type { CheckedRow } from './checked-answers.js';
 import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
-import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
 /**
@@ -80,7 +81,7 @@ function referenceOf(value: unknown, rows: readonly Row[]): number | null {
 function textFor(number: number, rows: readonly Row[]): string {
   let parameter = 0;
   const answers: string[] = [];
-  const checked: { readonly at: number; readonly answer: string }[] = [];
+  const checked: CheckedRow[] = [];
   const inserts = rows.map(({ change, given, read }, at) => {
     const { mapping } = change;
     const list = given.map((column) => {
@@ -90,23 +91,11 @@ function textFor(number: number, rows: readonly Row[]): string {
       if (reference === null) return `$${++parameter}`;
       return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
     });
-    if (mapping.confirmRows) checked.push({ at, answer: `r.a${answers.length}` });
-    for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i) AS a${answers.length}`);
+    if (mapping.confirmRows) checked.push({ answer: answers.length, reported: at });
+    for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i)`);
     const row =
       given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
     return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames(read)})`;
   });
-  const written = `WITH ${inserts.join(', ')} `;
-  if (checked.length === 0) return `${written}SELECT ${answers.join(', ')}`;
-  const anyMissing = checked.map(({ answer }) => `${answer} IS NULL`).join(' OR ');
-  const [first] = checked;
-  const missing =
-    checked.length === 1
-      ? `coalesce(${first!.answer}::text, '${first!.at}')`
-      : `concat_ws(',', ${checked.map(({ at, answer }) => `CASE WHEN ${answer} IS NULL THEN ${at} END`).join(', ')})`;
-  // Behind OFFSET the server looks for each row once, and not again for the check.
-  return (
-    `${written}SELECT r.*, CASE WHEN ${anyMissing} THEN ${failWith(number, missing)} END ` +
-    `FROM (SELECT ${answers.join(', ')} OFFSET 0) AS r`
-  );
+  return `WITH ${inserts.join(', ')} ${checkedAnswers(number, answers, checked)}`;
 }

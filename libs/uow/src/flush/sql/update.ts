@@ -4,7 +4,8 @@ import type { UpdateChange } from '../change-set.js';
 import type { UpdateStep } from '../flush-plan.js';
 import { answersSql, takeAnswers } from './answers.js';
 import type { BoundStatement } from './bound-statement.js';
-import { conditions, keyAndGuardColumns, RowSource, typed } from './row-source.js';
+import { checkedAnswers } from './checked-answers.js';
+import { conditions, FEW_ROWS, keyAndGuardColumns, RowSource, typed } from './row-source.js';
 import type { SourceColumn } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
@@ -16,7 +17,8 @@ import { arrayRows, textOf } from './statement-text.js';
  */
 export function updateStatement(step: UpdateStep): BoundStatement {
   const { mapping, changes } = step;
-  return changes.length === 1 ? updateOne(mapping, changes[0]!) : updateMany(mapping, changes, step.locks);
+  const isFew = changes.length === 1 || (changes.length <= FEW_ROWS && !step.locks);
+  return isFew ? updateFew(mapping, changes) : updateMany(mapping, changes, step.locks);
 }
 
 /** The version column counts up and update dates are set by every update that does not set them itself. */
@@ -44,46 +46,57 @@ function answeredColumns(change: UpdateChange, automatic: readonly ColumnMapping
   return [...automatic, ...change.columns.filter((_, at) => change.values[at] instanceof SqlExpression)];
 }
 
-function updateOne(mapping: EntityMapping, change: UpdateChange): BoundStatement {
-  const { guard } = change;
-  const automatic = automaticColumns(mapping, change);
-  const answered = answeredColumns(change, automatic);
+/**
+ * A handful of rows whose locks are held, or a single one: each is an UPDATE of its own in a common table expression,
+ * found by its key. For so few rows that is faster than to join them to a list.
+ */
+function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): BoundStatement {
+  const first = changes[0]!;
+  const { guard } = first;
+  const automatic = automaticColumns(mapping, first);
+  const answered = answeredColumns(first, automatic);
+  const key = mapping.keyColumns[0]!;
+  // The key in front tells whether the row was there.
+  const read = [key, ...answered];
   const values: unknown[] = [];
-  for (const value of change.values) if (!(value instanceof SqlExpression)) values.push(resolved(value));
-  for (const part of change.key) values.push(resolved(part));
-  if (guard.version !== undefined) values.push(guard.version);
-  values.push(...guard.values);
-  const { id, text } = textOf(mapping, `u1/${shapeOf(change, automatic)}`, (number) => {
+  for (const change of changes) {
+    for (const value of change.values) if (!(value instanceof SqlExpression)) values.push(resolved(value));
+    for (const part of change.key) values.push(resolved(part));
+    if (change.guard.version !== undefined) values.push(change.guard.version);
+    for (const value of change.guard.values) values.push(value);
+  }
+  const { id, text } = textOf(mapping, `u${changes.length}/${shapeOf(first, automatic)}`, (number) => {
     let parameter = 0;
-    const sets = change.columns.map((column, at) => {
-      const value = change.values[at];
-      return `${column.sql} = ${value instanceof SqlExpression ? value.sql : `$${++parameter}`}`;
+    const updates = changes.map((change, row) => {
+      const sets = change.columns.map((column, at) => {
+        const value = change.values[at];
+        return `${column.sql} = ${value instanceof SqlExpression ? value.sql : `$${++parameter}`}`;
+      });
+      sets.push(...automaticSets(automatic));
+      const conditions = mapping.keyColumns.map((column) => `t.${column.sql} = $${++parameter}`);
+      if (guard.version !== undefined) conditions.push(`t.${mapping.version!.sql} = $${++parameter}`);
+      conditions.push(...guard.columns.map((column) => column.unchangedSql(`t.${column.sql}`, `$${++parameter}`)));
+      const returning = read.map((column) => `t.${column.sql}`).join(', ');
+      return `u${row} AS (UPDATE ${mapping.table} AS t SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')} RETURNING ${returning})`;
     });
-    sets.push(...automaticSets(automatic));
-    const conditions = mapping.keyColumns.map((column) => `t.${column.sql} = $${++parameter}`);
-    if (guard.version !== undefined) conditions.push(`t.${mapping.version!.sql} = $${++parameter}`);
-    conditions.push(...guard.columns.map((column) => column.unchangedSql(`t.${column.sql}`, `$${++parameter}`)));
-    const update = `UPDATE ${mapping.table} AS t SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')}`;
-    const returning = answered.map((column) => `t.${column.sql}`).join(', ');
-    if (!guard.mustExist) return `${update}${answered.length === 0 ? '' : ` RETURNING ${returning}`}`;
-    // The count keeps the planner from evaluating the failing cast before there is anything to fail.
-    const fails = `CASE WHEN c.n = 0 THEN ${failWith(number, '(c.n + 1)')} END`;
-    return (
-      `WITH u AS (${update} RETURNING ${answered.length === 0 ? '1' : returning}) ` +
-      `SELECT ${[fails, ...answered.map((column) => `u.${column.sql}`)].join(', ')} FROM (SELECT count(*) AS n FROM u) AS c LEFT JOIN u ON true`
-    );
+    const answers = changes.flatMap((_, row) => read.map((column) => `(SELECT u.${column.sql} FROM u${row} AS u)`));
+    const checked = changes.map((_, row) => ({ answer: row * read.length, reported: row + 1 }));
+    return `WITH ${updates.join(', ')} ${checkedAnswers(number, answers, guard.mustExist ? checked : [])}`;
   });
   return {
     id,
-    changes: [change],
+    changes,
     statement: arrayRows(text, values),
     settle(result) {
-      const row = result.rows[0] as unknown[] | undefined;
-      const from = guard.mustExist ? 1 : 0;
-      if (row !== undefined)
-        answered.forEach((column, at) => {
-          noteAnswer(change, column, row[from + at]);
-        });
+      if (answered.length === 0) return;
+      const row = result.rows[0] as unknown[];
+      for (let at = 0; at < changes.length; at++) {
+        const from = at * read.length;
+        if (row[from] === null) continue;
+        for (let index = 0; index < answered.length; index++) {
+          noteAnswer(changes[at]!, answered[index]!, row[from + 1 + index]);
+        }
+      }
     },
   };
 }
