@@ -80,7 +80,15 @@ export class SessionFlush {
       await this.run(transaction, operation);
       return null;
     }
-    const last = await transaction.exclusive(operation, () => this.#lastBatch(transaction, operation));
+    const work = this.#workAtOnce(transaction);
+    if (work === null) return null;
+    const statements = work?.executor.next();
+    if (work?.executor.isDone === true) return this.#payload(work, statements!, transaction);
+    const last = await transaction.exclusive(operation, () =>
+      work === undefined
+        ? this.#lastBatch(transaction, operation)
+        : this.#sendToLast(work, statements!, transaction, operation),
+    );
     // What listeners have changed after the rows were written is part of the transaction, too.
     return last === 'more work' ? this.beforeCommit(transaction) : last;
   }
@@ -96,19 +104,55 @@ export class SessionFlush {
         await this.#sendAll(work, transaction, operation);
         return this.#unit.hasWork ? 'more work' : null;
       }
-      let statements = work.executor.next();
+      return await this.#sendToLast(work, work.executor.next(), transaction, operation);
+    } finally {
+      this.#running--;
+    }
+  }
+
+  /** Sends all but the last batch. */
+  async #sendToLast(
+    work: Work,
+    first: readonly Statement[],
+    transaction: PhysicalTransaction,
+    operation: string,
+  ): Promise<CommitPayload> {
+    this.#running++;
+    try {
+      let statements = first;
       while (!work.executor.isDone) {
         await this.#send(work, statements, transaction, operation);
         statements = work.executor.next();
       }
-      return {
-        statements,
-        settle: (results) => {
-          work.executor.settle(results);
-          this.#apply(work, transaction);
-        },
-        failed: () => this.#askWhatIsThere(work, transaction),
-      };
+      return this.#payload(work, statements, transaction);
+    } finally {
+      this.#running--;
+    }
+  }
+
+  #payload(work: Work, statements: readonly Statement[], transaction: PhysicalTransaction): CommitPayload {
+    return {
+      statements,
+      settle: (results) => {
+        work.executor.settle(results);
+        this.#apply(work, transaction);
+      },
+      failed: () => this.#askWhatIsThere(work, transaction),
+    };
+  }
+
+  /**
+   * What a flush has to do where that can be told in one synchronous step, which needs no turn of its own.
+   * @returns null for nothing; undefined where something is to be read or told first, or another operation has the turn
+   */
+  #workAtOnce(transaction: PhysicalTransaction): Work | null | undefined {
+    if (!transaction.isFree || this.#session.listeners.has('beforeFlush')) return undefined;
+    if (listensToFlushes(this.#source.mappings)) return undefined;
+    this.#running++;
+    try {
+      const prepared = this.#preparation.settle(transaction);
+      if (!prepared.isReady) return undefined;
+      return this.#workOf(new ChangeCollector(this.#unit, transaction).collect(prepared), null, transaction);
     } finally {
       this.#running--;
     }
@@ -129,7 +173,14 @@ export class SessionFlush {
 
   async #prepare(transaction: PhysicalTransaction, operation: string): Promise<Work | null> {
     const listeners = listensToFlushes(this.#source.mappings) ? new FlushListeners(this.#unit, transaction) : null;
-    const collected = await this.#collect(transaction, listeners, operation);
+    return this.#workOf(await this.#collect(transaction, listeners, operation), listeners, transaction);
+  }
+
+  #workOf(
+    collected: CollectedChanges,
+    listeners: FlushListeners | null,
+    transaction: PhysicalTransaction,
+  ): Work | null {
     if (collected.changes.length === 0) {
       applyFlush(this.#unit, collected.pictures, transaction);
       return null;

@@ -495,6 +495,11 @@ export class PhysicalTransaction implements ConnectionHolder {
     );
   }
 
+  /** True when an operation of the running code would have its turn at once. */
+  get isFree(): boolean {
+    return this.isActive && !this.#turns.busy && this.#turns.top === this.levelHere();
+  }
+
   /** The level at which the running code takes its turns. */
   levelHere(): TurnLevel {
     return frameIn(this)?.level ?? this.#turns.root;

@@ -1,10 +1,10 @@
 import type { ColumnMapping } from '../../database/entity-mapping.js';
-import { KeyOfInsert, SqlExpression, isKnown, noteAnswer, resolved } from '../change-set.js';
+import { KeyOfInsert, SqlExpression, isKnown, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
-import { checkedAnswers } from './checked-answers.js';
-import type { CheckedRow } from './checked-answers.js';
+import { askedColumns, checkedAnswers, noteAnswers } from './checked-answers.js';
+import type { WrittenRow } from './checked-answers.js';
 import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
 import { arrayRows, textOf } from './statement-text.js';
 
@@ -18,12 +18,11 @@ import { arrayRows, textOf } from './statement-text.js';
 /** Beyond this there would be too many texts, one for each way in which rows may refer to each other. */
 export const FEW_INSERTS = 6;
 
-/** How one row is written: which columns it names, which it answers. */
+/** How one row is written: which columns it names, which it brings back. */
 interface Row {
   readonly change: InsertChange;
   readonly given: readonly ColumnMapping[];
-  /** Columns to read, the first of them never null where the row is there. */
-  readonly read: readonly ColumnMapping[];
+  readonly asked: readonly ColumnMapping[];
 }
 
 /** @param steps insert steps in order; what refers to a generated key comes behind the row that has it */
@@ -33,11 +32,10 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
   const values: unknown[] = [];
   for (const { mapping, changes } of steps) {
     const { shape: columns, given, answered } = insertParts(changes[0]!);
-    const key = mapping.keyColumns[0]!;
-    const read = answered[0] === key ? answered : [key, ...answered.filter((column) => column !== key)];
+    const asked = askedColumns(mapping, answered, mapping.confirmRows);
     shape += `/${mapping.name}:${columns}`;
     for (const change of changes) {
-      rows.push({ change, given, read });
+      rows.push({ change, given, asked });
       shape += ',';
       for (const column of given) {
         const value = change.values[column.index];
@@ -59,13 +57,11 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
       return notInserted(mapping, sent, sent - gone, cause);
     },
     settle(result) {
-      const [answer] = result.rows as unknown[][];
-      let at = 0;
-      for (const { change, read } of rows) {
-        for (const column of read) {
-          const value = answer?.[at++];
-          if (value !== undefined) noteAnswer(change, column, value);
-        }
+      const answers = result.rows[0] as unknown[];
+      let from = 0;
+      for (const { change, asked } of rows) {
+        noteAnswers(change, asked, answers, from);
+        from += asked.length;
       }
     },
   };
@@ -80,9 +76,8 @@ function referenceOf(value: unknown, rows: readonly Row[]): number | null {
 
 function textFor(number: number, rows: readonly Row[]): string {
   let parameter = 0;
-  const answers: string[] = [];
-  const checked: CheckedRow[] = [];
-  const inserts = rows.map(({ change, given, read }, at) => {
+  const written: WrittenRow[] = [];
+  const inserts = rows.map(({ change, given, asked }, at) => {
     const { mapping } = change;
     const list = given.map((column) => {
       const value = change.values[column.index];
@@ -91,11 +86,12 @@ function textFor(number: number, rows: readonly Row[]): string {
       if (reference === null) return `$${++parameter}`;
       return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
     });
-    if (mapping.confirmRows) checked.push({ answer: answers.length, reported: at });
-    for (const column of read) answers.push(`(SELECT i.${column.sql} FROM i${at} AS i)`);
+    const key = mapping.keyColumns[0]!;
+    const found = (column: ColumnMapping): string => `(SELECT i.${column.sql} FROM i${at} AS i)`;
+    written.push({ presence: found(key), answers: asked.map(found), reported: mapping.confirmRows ? at : null });
     const row =
       given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
-    return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames(read)})`;
+    return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames([...new Set([key, ...asked])])})`;
   });
-  return `WITH ${inserts.join(', ')} ${checkedAnswers(number, answers, checked)}`;
+  return `WITH ${inserts.join(', ')} ${checkedAnswers(number, written)}`;
 }

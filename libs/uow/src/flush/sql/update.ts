@@ -1,10 +1,11 @@
 import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping.js';
-import { SqlExpression, noteAnswer, resolved } from '../change-set.js';
+import { SqlExpression, resolved } from '../change-set.js';
 import type { UpdateChange } from '../change-set.js';
 import type { UpdateStep } from '../flush-plan.js';
 import { answersSql, takeAnswers } from './answers.js';
 import type { BoundStatement } from './bound-statement.js';
-import { checkedAnswers } from './checked-answers.js';
+import { askedColumns, checkedAnswers, noteAnswers } from './checked-answers.js';
+import type { WrittenRow } from './checked-answers.js';
 import { conditions, FEW_ROWS, keyAndGuardColumns, RowSource, typed } from './row-source.js';
 import type { SourceColumn } from './row-source.js';
 import { failWith } from './stale-marker.js';
@@ -55,9 +56,7 @@ function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): Bo
   const { guard } = first;
   const automatic = automaticColumns(mapping, first);
   const answered = answeredColumns(first, automatic);
-  const key = mapping.keyColumns[0]!;
-  // The key in front tells whether the row was there.
-  const read = [key, ...answered];
+  const asked = answered.length === 0 ? answered : askedColumns(mapping, answered, guard.mustExist);
   const values: unknown[] = [];
   for (const change of changes) {
     for (const value of change.values) if (!(value instanceof SqlExpression)) values.push(resolved(value));
@@ -67,6 +66,7 @@ function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): Bo
   }
   const { id, text } = textOf(mapping, `u${changes.length}/${shapeOf(first, automatic)}`, (number) => {
     let parameter = 0;
+    const written: WrittenRow[] = [];
     const updates = changes.map((change, row) => {
       const sets = change.columns.map((column, at) => {
         const value = change.values[at];
@@ -76,27 +76,23 @@ function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): Bo
       const conditions = mapping.keyColumns.map((column) => `t.${column.sql} = $${++parameter}`);
       if (guard.version !== undefined) conditions.push(`t.${mapping.version!.sql} = $${++parameter}`);
       conditions.push(...guard.columns.map((column) => column.unchangedSql(`t.${column.sql}`, `$${++parameter}`)));
-      const returning = read.map((column) => `t.${column.sql}`).join(', ');
+      const key = mapping.keyColumns[0]!;
+      const found = (column: ColumnMapping): string => `(SELECT u.${column.sql} FROM u${row} AS u)`;
+      written.push({ presence: found(key), answers: asked.map(found), reported: guard.mustExist ? row + 1 : null });
+      const returning = [...new Set([key, ...asked])].map((column) => `t.${column.sql}`).join(', ');
       return `u${row} AS (UPDATE ${mapping.table} AS t SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')} RETURNING ${returning})`;
     });
-    const answers = changes.flatMap((_, row) => read.map((column) => `(SELECT u.${column.sql} FROM u${row} AS u)`));
-    const checked = changes.map((_, row) => ({ answer: row * read.length, reported: row + 1 }));
-    return `WITH ${updates.join(', ')} ${checkedAnswers(number, answers, guard.mustExist ? checked : [])}`;
+    return `WITH ${updates.join(', ')} ${checkedAnswers(number, written)}`;
   });
   return {
     id,
     changes,
     statement: arrayRows(text, values),
     settle(result) {
-      if (answered.length === 0) return;
-      const row = result.rows[0] as unknown[];
-      for (let at = 0; at < changes.length; at++) {
-        const from = at * read.length;
-        if (row[from] === null) continue;
-        for (let index = 0; index < answered.length; index++) {
-          noteAnswer(changes[at]!, answered[index]!, row[from + 1 + index]);
-        }
-      }
+      const answers = result.rows[0] as unknown[];
+      changes.forEach((change, row) => {
+        noteAnswers(change, asked, answers, row * asked.length);
+      });
     },
   };
 }
