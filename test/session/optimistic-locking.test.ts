@@ -470,6 +470,33 @@ describe('a row that is gone', () => {
   });
 });
 
+describe('a few rows whose locks are held', () => {
+  test('are written by one statement, and one that is gone fails it by name', async () => {
+    const own = session();
+    const three = await own.getManyOrFail(Account, [1, 2, 3], { lock: 'update' });
+    await own.execute('DELETE FROM account WHERE id = 2');
+    for (const one of three) one.balance = 1;
+    env.sent();
+    const error = await failureOf(own.flush());
+    expect(error).toMatchObject({ code: 'UOW_STALE_DATA' });
+    expect(error!.message).toContain('Account with id 2');
+    expect(env.statements().filter((sql) => sql.includes('UPDATE'))).toHaveLength(1);
+  });
+
+  test('get the versions that the database has given them', async () => {
+    const own = session();
+    const three = await own.getManyOrFail(Account, [1, 2, 3], { lock: 'update' });
+    three.forEach((one, at) => (one.balance = at));
+    await own.commit();
+    expect(three.map(({ version }) => version)).toEqual([2, 2, 2]);
+    expect(await env.database.query('SELECT balance, version FROM account WHERE id < 4 ORDER BY id')).toEqual([
+      { balance: 0, version: 2 },
+      { balance: 1, version: 2 },
+      { balance: 2, version: 2 },
+    ]);
+  });
+});
+
 describe('where counts do not count', () => {
   test('confirmRows: false lets a trigger swallow updates, inserts and deletes', async () => {
     await env.database.query(`
@@ -485,6 +512,25 @@ describe('where counts do not count', () => {
       await own.commit();
       expect(env.reports).toEqual([]);
       expect(await env.database.query('SELECT sum(balance)::int AS sum FROM silenced')).toEqual([{ sum: 10_000 }]);
+    } finally {
+      await env.database.query('DROP TRIGGER swallow ON silenced; DROP FUNCTION swallow');
+    }
+  });
+
+  test('of a few rows that one statement writes, those that were swallowed keep their version', async () => {
+    await env.database.query(`
+      CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN IF NEW.id = 2 THEN RETURN NULL; END IF; RETURN NEW; END $$;
+      CREATE TRIGGER swallow BEFORE UPDATE ON silenced FOR EACH ROW EXECUTE FUNCTION swallow()`);
+    try {
+      const own = session();
+      const three = await own.getManyOrFail(Silenced, [1, 2, 3], { lock: 'update' });
+      for (const one of three) one.balance = 1;
+      env.sent();
+      await own.flush();
+      expect(env.statements().filter((sql) => sql.includes('UPDATE'))).toHaveLength(1);
+      expect(three.map(({ version }) => version)).toEqual([2, 1, 2]);
+      await own.rollback();
     } finally {
       await env.database.query('DROP TRIGGER swallow ON silenced; DROP FUNCTION swallow');
     }
