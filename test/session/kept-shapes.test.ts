@@ -60,9 +60,23 @@ class Slab {
   }
 }
 
+@Entity()
+class Sealed {
+  @PrimaryColumn('int')
+  id!: number;
+
+  @Column('int')
+  weight!: number;
+
+  constructor() {
+    Object.defineProperty(this, 'extra', { get: () => 'own', enumerable: true });
+    Object.preventExtensions(this);
+  }
+}
+
 let env: SessionUnderTest;
 beforeAll(async () => {
-  env = await SessionUnderTest.start({ entities: [Stone, Quarry, Slab] });
+  env = await SessionUnderTest.start({ entities: [Stone, Quarry, Slab, Sealed] });
   await env.dataSource.query("INSERT INTO stone SELECT n, 'stone ' || n FROM generate_series(1, 50) AS n");
 });
 afterAll(() => env.stop());
@@ -109,4 +123,12 @@ test('of what was inserted, one of each class is kept that is like it and holds 
   }
   expect(alive(quarries)).toEqual([{ id: 0, name: '', depth: 0.5, slabs: [] }]);
   expect(alive(slabs)).toEqual([{ id: 0, marks: null, quarry: alive(quarries)[0] }]);
+});
+
+test('a class that cannot be filled from outside is inserted all the same, and none of it is kept', async () => {
+  const sealed = Object.assign(new Sealed(), { id: 1, weight: 7 });
+  await env.factory.begin((session) => {
+    session.add(sealed);
+  });
+  expect(await env.dataSource.query('SELECT id, weight FROM sealed')).toEqual([{ id: 1, weight: 7 }]);
 });

@@ -517,6 +517,20 @@ describe('where counts do not count', () => {
     }
   });
 
+  test('a single row of a table with rules is updated, which no UPDATE in WITH could do', async () => {
+    await env.database.query(`
+      CREATE TABLE heard (id int);
+      CREATE RULE heard AS ON UPDATE TO silenced DO ALSO INSERT INTO heard VALUES (NEW.id)`);
+    try {
+      const own = session();
+      (await own.getOrFail(Silenced, 1)).balance = 1;
+      await own.commit();
+      expect(await env.database.query('SELECT id FROM heard')).toEqual([{ id: 1 }]);
+    } finally {
+      await env.database.query('DROP RULE heard ON silenced; DROP TABLE heard');
+    }
+  });
+
   test('of a few rows that one statement writes, those that were swallowed keep their version', async () => {
     await env.database.query(`
       CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$

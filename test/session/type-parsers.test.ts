@@ -1,5 +1,5 @@
 import pg from 'pg';
-import { Column, Entity, PrimaryColumn } from 'typeorm';
+import { Column, Entity, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
 import { SessionUnderTest } from './session-under-test.js';
 
 /** An application may have its own parsers of what the server sends; a session reads with them as TypeORM does. */
@@ -20,6 +20,15 @@ class Sighting {
 
   @Column('bigint', { nullable: true })
   distance!: unknown;
+}
+
+@Entity()
+class Sound {
+  @PrimaryGeneratedColumn('identity', { type: 'bigint' })
+  id!: string;
+
+  @Column('int')
+  level!: number;
 }
 
 type Parser = (text: string) => unknown;
@@ -45,7 +54,7 @@ async function withParsers(
   const types = {
     getTypeParser: (oid: number, format?: 'text') => parsers[oid] ?? pg.types.getTypeParser(oid, format),
   };
-  const env = await SessionUnderTest.start({ entities: [Sighting], dataSource: { extra: { types } } });
+  const env = await SessionUnderTest.start({ entities: [Sighting, Sound], dataSource: { extra: { types } } });
   try {
     await env.dataSource.query(ROWS);
     await work(env);
@@ -96,5 +105,25 @@ test('a Date that is changed in place is a change; one that is set to the same t
       const [always, , early] = await session.getManyOrFail(Sighting, [2, 3, 4]);
       expect([always.at, early.at]).toEqual([-Infinity, null]);
     });
+  });
+});
+
+test('a parser that throws at what a flush gets back fails the flush and the transaction', async () => {
+  const parsers = {
+    20: (): never => {
+      throw new RangeError('no bigints here');
+    },
+  };
+  await withParsers(parsers, async ({ factory, dataSource }) => {
+    const session = factory.open();
+    try {
+      session.addAll([1, 2, 3, 4, 5, 6, 7].map((level) => Object.assign(new Sound(), { level })));
+      await expect(session.flush()).rejects.toThrow('no bigints here');
+      await expect(session.commit()).rejects.toMatchObject({ code: 'UOW_PENDING_ROLLBACK' });
+      await session.rollback();
+    } finally {
+      await session.close();
+    }
+    expect(await dataSource.query('SELECT level FROM sound')).toEqual([]);
   });
 });

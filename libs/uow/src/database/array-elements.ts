@@ -1,5 +1,5 @@
 /** Either what stands in quotes, or a bare element. */
-const ELEMENT = /"((?:[^"\\]|\\.)*)"|([^,{}"]+)/gs;
+const ELEMENT = /"((?:[^"\\]+|\\.)*)"|([^,{}"]+)/gs;
 const ESCAPED = /\\(.)/gs;
 
 /** The texts of the elements of a one-dimensional array as the server writes it; null for NULL. */

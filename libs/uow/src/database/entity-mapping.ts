@@ -38,6 +38,8 @@ export interface ColumnMapping {
   readonly updatable: boolean;
   /** The full type, such as `numeric(10,2)` or `"role"`. */
   readonly type: string;
+  /** The type that a domain stands for, without lengths; the type itself for any other. */
+  readonly baseType: string;
   /** The element type of parameter arrays, such as `numeric`; `text` where the value needs a cast to `type`. */
   readonly arrayType: string;
   /** SQL that draws one value as the column's default would; null without a default. */
@@ -188,6 +190,8 @@ export interface EntityMapping {
 
   /** A new instance, made as TypeORM makes it. */
   create(): object;
+  /** False where that does without the class's constructor. */
+  readonly callsConstructor: boolean;
   /** The reader of rows whose first columns are `readColumns`. */
   readonly reader: RowReader;
   /** A reader for rows in which the column of index i stands at `positions[i]` (-1: not there). */

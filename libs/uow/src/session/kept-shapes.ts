@@ -63,11 +63,23 @@ export class KeptShapes implements ShapeKeeper {
     return !this.#inserted.has(mapping);
   }
 
-  /** Keeps an object like one that a flush has just inserted: what the application's own code made may have another shape than what a read makes. */
-  keepInserted({ entity, mapping, written }: InstanceState): void {
-    const like = madeAlike(mapping);
-    this.#inserted.set(mapping, like);
-    if (like === null) return;
+  /**
+   * Keeps an object like one that a flush has just inserted: what the application's own code made may have another
+   * shape than what a read makes. It is made by the class's constructor alone, as a read does; where that cannot be
+   * done, nothing is kept.
+   */
+  keepInserted(state: InstanceState): void {
+    const { mapping } = state;
+    this.#inserted.set(mapping, null);
+    if (!mapping.callsConstructor || typeof mapping.target !== 'function') return;
+    try {
+      this.#inserted.set(mapping, this.#madeLike(state, Reflect.construct(mapping.target, []) as object));
+    } catch {
+      // A class that does not let itself be made or filled so.
+    }
+  }
+
+  #madeLike({ entity, mapping, written }: InstanceState, like: object): object {
     // What the flush set came after the private field by which the library knows an object.
     const later = new Set<string>();
     for (let one = written; one !== null && one !== 'nothing'; one = one.earlier) {
@@ -80,6 +92,7 @@ export class KeptShapes implements ShapeKeeper {
     for (const property of properties) if (!later.has(property)) copy(property);
     stateFor(like, mapping);
     for (const property of properties) copy(property);
+    return like;
   }
 
   /** A value that is stored as the given one is, and holds nothing of it. */
@@ -103,16 +116,6 @@ export class KeptShapes implements ShapeKeeper {
     const array: unknown[] = [null];
     array.length = 0;
     return array;
-  }
-}
-
-/** An instance made as the application makes its own; null where that takes more than `new`. */
-function madeAlike({ target }: EntityMapping): object | null {
-  if (typeof target !== 'function') return null;
-  try {
-    return Reflect.construct(target, []) as object;
-  } catch {
-    return null;
   }
 }
 

@@ -242,7 +242,13 @@ export class SessionFlush {
       await this.#askWhatIsThere(work, transaction);
       throw error;
     }
-    work.executor.settle(results);
+    try {
+      work.executor.settle(results);
+    } catch (error) {
+      // The rows are there, and the objects do not know it.
+      transaction.noteFailure(error);
+      throw error;
+    }
   }
 
   /** Completes the error of a stale row. It must not wait: the failed transaction still holds its locks. */

@@ -22,6 +22,7 @@ export class CompiledColumn implements ColumnMapping {
   readonly insertable: boolean;
   readonly updatable: boolean;
   readonly type: string;
+  readonly baseType: string;
   readonly arrayType: string;
   readonly castsElement: boolean;
   readonly isPlain: boolean;
@@ -71,6 +72,7 @@ export class CompiledColumn implements ColumnMapping {
     const base = table?.base ?? mapped;
     const full = fullType(dataSource, metadata, mapped);
     this.type = table?.type ?? (metadata.isArray ? `${full}[]` : full);
+    this.baseType = table?.base ?? (metadata.isArray ? `${base}[]` : base);
     const arrayType = metadata.isArray || table !== undefined ? undefined : ELEMENT_TYPES.get(base);
     this.arrayType = arrayType ?? 'text';
     this.castsElement = arrayType === undefined;

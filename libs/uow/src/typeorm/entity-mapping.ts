@@ -42,6 +42,7 @@ export class CompiledMapping implements EntityMapping {
   readonly listeners: CompiledListeners;
   readonly isChanged: (entity: object, snapshot: Snapshot) => boolean;
   readonly #lookup: MappingLookup;
+  readonly callsConstructor: boolean;
   readonly #create: () => object;
   readonly #readers = new Map<string, RowReader>();
   readonly #virtualColumns: readonly ReadColumn[];
@@ -119,6 +120,7 @@ export class CompiledMapping implements EntityMapping {
     this.isChanged = compileIsChanged(this.columns);
     this.listeners = new CompiledListeners(dataSource, metadata);
     this.#create = compileCreate(dataSource, metadata);
+    this.callsConstructor = metadata.isAlwaysUsingConstructor;
   }
 
   get root(): EntityMapping {

@@ -18,16 +18,17 @@ export interface WrittenRows {
   readonly alias: string;
   /** The ordinal of what was sent for a row. */
   readonly ordinal: string;
-  /** True where a check of the statement sees to it that no row is missing. */
-  readonly isWhole: boolean;
+  /** The table of what was sent, one row for each. */
+  readonly sent: string;
 }
 
 /** SQL of the one row of answers. */
 export function answersSql(columns: readonly ColumnMapping[], rows: WrittenRows): string {
-  const { from, table, alias, ordinal, isWhole } = rows;
-  const ordinals = isWhole ? 'NULL::text' : `array_agg(${ordinal} ORDER BY ${ordinal})::text`;
-  const values = columns.map(({ sql, type }) => {
-    const element = isArrayOrBox(type) ? `${alias}.${sql}::text` : `${alias}.${sql}`;
+  const { from, table, alias, ordinal, sent } = rows;
+  // Where all are found, their places say which is which.
+  const ordinals = `CASE WHEN count(*) <> (SELECT count(*) FROM ${sent}) THEN array_agg(${ordinal} ORDER BY ${ordinal})::text END`;
+  const values = columns.map(({ sql, baseType }) => {
+    const element = isArrayOrBox(baseType) ? `${alias}.${sql}::text` : `${alias}.${sql}`;
     return `array_agg(${element} ORDER BY ${ordinal})::text, (SELECT t.${sql} FROM ${table} AS t LIMIT 0)`;
   });
   return `SELECT ${[ordinals, ...values].join(', ')} FROM ${from}`;
@@ -35,7 +36,7 @@ export function answersSql(columns: readonly ColumnMapping[], rows: WrittenRows)
 
 /** Arrays of arrays are something else to the server, and boxes are not separated by commas. */
 function isArrayOrBox(type: string): boolean {
-  return type.endsWith('[]') || type.startsWith('_') || type === 'box';
+  return type.endsWith('[]') || type === 'box';
 }
 
 /** How many columns of the result `answersSql` fills. */

@@ -185,7 +185,7 @@ function answersOf(chain: readonly Link[], at: number): string {
     table: `i${at}`,
     alias: 'i',
     ordinal: 'v.n',
-    isWhole: step.mapping.confirmRows,
+    sent: `v${at}`,
   };
   return `(${answersSql(answered, rows)}) AS a${at}`;
 }

@@ -69,7 +69,7 @@ function insertMany(mapping: EntityMapping, changes: readonly InsertChange[]): B
       table: 'i',
       alias: 'i',
       ordinal: 'v.n',
-      isWhole: mapping.confirmRows,
+      sent: 'v',
     };
     return (
       `WITH v AS MATERIALIZED (SELECT v.*${draws} FROM ${source.from()}), ` +

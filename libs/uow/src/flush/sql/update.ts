@@ -56,6 +56,8 @@ function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): Bo
   const { guard } = first;
   const automatic = automaticColumns(mapping, first);
   const answered = answeredColumns(first, automatic);
+  // A table with rules takes no UPDATE in WITH.
+  const isPlain = changes.length === 1 && !guard.mustExist;
   const asked = answered.length === 0 ? answered : askedColumns(mapping, answered, guard.mustExist);
   const values: unknown[] = [];
   for (const change of changes) {
@@ -80,8 +82,11 @@ function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): Bo
       const found = (column: ColumnMapping): string => `(SELECT u.${column.sql} FROM u${row} AS u)`;
       written.push({ presence: found(key), answers: asked.map(found), reported: guard.mustExist ? row + 1 : null });
       const returning = [...new Set([key, ...asked])].map((column) => `t.${column.sql}`).join(', ');
-      return `u${row} AS (UPDATE ${mapping.table} AS t SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')} RETURNING ${returning})`;
+      const update = `UPDATE ${mapping.table} AS t SET ${sets.join(', ')} WHERE ${conditions.join(' AND ')}`;
+      if (isPlain) return asked.length === 0 ? update : `${update} RETURNING ${returning}`;
+      return `u${row} AS (${update} RETURNING ${returning})`;
     });
+    if (isPlain) return updates[0]!;
     return `WITH ${updates.join(', ')} ${checkedAnswers(number, written)}`;
   });
   return {
@@ -89,7 +94,8 @@ function updateFew(mapping: EntityMapping, changes: readonly UpdateChange[]): Bo
     changes,
     statement: arrayRows(text, values),
     settle(result) {
-      const answers = result.rows[0] as unknown[];
+      const answers = result.rows[0] as unknown[] | undefined;
+      if (answers === undefined) return;
       changes.forEach((change, row) => {
         noteAnswers(change, asked, answers, row * asked.length);
       });
@@ -128,7 +134,7 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
     const returning = ['v.n', ...answered.map((column) => `t.${column.sql}`)].join(', ');
     const fails = `CASE WHEN ${source.someMissing('u')} THEN ${failWith(number, source.missing('u'))} END`;
     const check = `SELECT ${guard.mustExist ? fails : 'count(u.n)'} AS fails FROM u`;
-    const rows = { from: 'u', table: 'u', alias: 'u', ordinal: 'u.n', isWhole: guard.mustExist };
+    const rows = { from: 'u', table: 'u', alias: 'u', ordinal: 'u.n', sent: 'v' };
     const answer = answered.length === 0 ? check : `SELECT (${check}), a.* FROM (${answersSql(answered, rows)}) AS a`;
     return (
       `WITH ${source.sql()}${lock}, ` +
