@@ -214,7 +214,7 @@ describe("commitOutcome: 'certain'", () => {
       'BEGIN',
       'INSERT INTO note',
       'INSERT INTO uow_commit_marker',
-      'SELECT pg_current_xact_id_if_assigned()::text, pg_postmaster_start_time()::text',
+      'SELECT pg_current_xact_id_if_assigned()::text, extract(epoch',
       'COMMIT',
     ]);
     expect(seen.roundTrips).toBe(2);

@@ -16,6 +16,7 @@ export type TransactionStatusCode = 'I' | 'T' | 'E';
 interface ClientState {
   readonly identity: string;
   status: TransactionStatusCode;
+  serverStarted: string | null;
   readonly prepared: PreparedStatements;
 }
 
@@ -35,6 +36,7 @@ function stateOf(client: PgClient): ClientState {
       identity: randomUUID(),
       // Whoever had it before may have left a transaction open.
       status: (client.getTransactionStatus?.() as TransactionStatusCode | null | undefined) ?? 'I',
+      serverStarted: null,
       prepared: new PreparedStatements(PREPARED_STATEMENTS_PER_CONNECTION),
     };
     // Before pg's own listener, which settles the running batch: its continuation must see the new status.
@@ -85,6 +87,15 @@ export class DatabaseConnection {
   /** Names the connection itself, for as long as its socket lives. */
   get identity(): string {
     return this.#state.identity;
+  }
+
+  /** When its server was started, as the server tells; null until somebody has asked. */
+  get serverStarted(): string | null {
+    return this.#state.serverStarted;
+  }
+
+  set serverStarted(started: string | null) {
+    this.#state.serverStarted = started;
   }
 
   /** Why the connection is gone; `null` while it is there. */

@@ -138,10 +138,12 @@ export class Database {
     }
   }
 
-  #connect(): ReturnType<ConnectionProvider['connect']> {
-    return this.#provider.connect().catch((error: unknown) => {
+  async #connect(): ReturnType<ConnectionProvider['connect']> {
+    try {
+      return await this.#provider.connect();
+    } catch (error) {
       throw this.#connectFailure(error as Error);
-    });
+    }
   }
 
   #connectFailure(error: Error): Error {

@@ -15,6 +15,24 @@ export interface ExplainedStatement extends Statement {
   explain(driverError: Error): Error | null;
 }
 
+class FlushStatement implements ExplainedStatement {
+  readonly text: string;
+  readonly values: Statement['values'];
+  readonly rowMode: Statement['rowMode'];
+  readonly #executor: FlushExecutor;
+
+  constructor({ text, values, rowMode }: Statement, executor: FlushExecutor) {
+    this.text = text;
+    this.values = values;
+    this.rowMode = rowMode;
+    this.#executor = executor;
+  }
+
+  explain(driverError: Error): Error | null {
+    return this.#executor.explain(driverError);
+  }
+}
+
 export interface ExecutorOptions {
   /** False sends each statement by itself. */
   readonly batching: boolean;
@@ -61,7 +79,7 @@ export class FlushExecutor {
       this.#at++;
     }
     this.#sent = batch;
-    return batch.map(({ statement }) => ({ ...statement, explain: (error: Error) => this.explain(error) }));
+    return batch.map(({ statement }) => new FlushStatement(statement, this));
   }
 
   /** The statements with the steps that each of them carries out, as if every answer had come. Sends nothing. */

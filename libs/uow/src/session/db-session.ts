@@ -208,7 +208,7 @@ export class DbSession implements AsyncDisposable {
       const known = session.known(target, id);
       if (known != null) return known as T;
     }
-    return (await session.getManyOrFail(target, [id], options ?? {}, 'getOrFail()'))[0] as T;
+    return (await session.getMany(target, [id], options ?? {}, 'getOrFail()', true))[0] as T;
   }
 
   /**
@@ -233,7 +233,7 @@ export class DbSession implements AsyncDisposable {
     ids: I,
     options?: ReadOptions,
   ): Promise<{ -readonly [K in keyof I]: T }> {
-    return (await this.#find().getManyOrFail(target, ids, options ?? {}, 'getManyOrFail()')) as never;
+    return (await this.#find().getMany(target, ids, options ?? {}, 'getManyOrFail()', true)) as never;
   }
 
   /** The objects that match; TypeORM's find options, results through the session. */

@@ -7,7 +7,7 @@ export function netChanges(memory: RollbackMemory): CommittedChanges {
   const inserted: CommittedChange[] = [];
   const updated: CommittedChange[] = [];
   const deleted: CommittedChange[] = [];
-  for (const [state, saved] of memory.touched) {
+  memory.forEachTouched((state, saved) => {
     const had = saved.snapshot !== null && !saved.wasDeleted;
     const has = state.state === 'persistent' && state.snapshot !== null;
     if (!had && has) inserted.push({ entity: state.entity, oldValues: {}, newValues: values(state) });
@@ -21,7 +21,7 @@ export function netChanges(memory: RollbackMemory): CommittedChanges {
       const change = difference(state, saved);
       if (change !== null) updated.push(change);
     }
-  }
+  });
   return { inserted, updated, deleted };
 }
 

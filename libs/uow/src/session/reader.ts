@@ -2,11 +2,11 @@ import type { EntityMapping, IdentityKey } from '../database/entity-mapping.js';
 import { lockClause } from '../database/loading.js';
 import type { EntityQueries } from '../database/loading.js';
 import type { Statement, StatementResult } from '../database/statement.js';
-import { InvalidSessionOperationError } from '../errors/session-errors.js';
+import { EntityNotFoundError, InvalidSessionOperationError } from '../errors/session-errors.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { InstanceState } from './instance-state.js';
 import { RelationLoader } from './relation-loader.js';
-import { byColumn, whereColumns } from './relation-queries.js';
+import { byColumn, keysOf, whereColumns } from './relation-queries.js';
 import { RowIntake } from './row-intake.js';
 import type { BelievingSession, IntakeOptions, ShapeKeeper } from './row-intake.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -14,7 +14,11 @@ import type { UnitOfWork } from './unit-of-work.js';
 /** What a session lets its reader use: the way to the database, and the flush before a query. */
 export interface ReadingSession extends BelievingSession {
   autoflush(operation: string): Promise<void> | undefined;
-  send(statement: Statement, operation: string, needs: 'read' | 'lock' | 'write'): Promise<StatementResult>;
+  send(
+    statements: readonly Statement[],
+    operation: string,
+    needs: 'read' | 'lock' | 'write',
+  ): Promise<StatementResult[]>;
 }
 
 /** What reads of entities take beside locks. */
@@ -46,8 +50,13 @@ export class Reader {
     return this.#session.transaction;
   }
 
-  query(statement: Statement, operation: string): Promise<StatementResult> {
-    return this.#session.send(statement, operation, 'read');
+  async query(
+    statement: Statement,
+    operation: string,
+    needs: 'read' | 'lock' | 'write' = 'read',
+  ): Promise<StatementResult> {
+    const [result] = await this.#session.send([statement], operation, needs);
+    return result!;
   }
 
   // ── by key ────────────────────────────────────────────────────────────────────────────────────────────
@@ -66,6 +75,7 @@ export class Reader {
     ids: readonly unknown[],
     options: ReadOptions,
     operation: string,
+    isRequired = false,
   ): Promise<(object | null)[]> {
     const keys = ids.map((id) => mapping.keyParameters(id));
     const names = keys.map((key) => mapping.keyOfStored(key));
@@ -75,7 +85,10 @@ export class Reader {
     const found = (): (object | null | undefined)[] =>
       names.map((name) => (again ? undefined : this.known(mapping, name, withDeleted)));
     let objects = found();
-    if (!objects.includes(undefined)) return objects as (object | null)[];
+    if (!objects.includes(undefined)) {
+      if (isRequired && objects.includes(null)) throw notFound(mapping, ids, objects, operation);
+      return objects as (object | null)[];
+    }
     const flushing = this.#session.autoflush(operation);
     if (flushing !== undefined) {
       await flushing;
@@ -89,10 +102,11 @@ export class Reader {
       const read = await this.readByKey(mapping, missing, options, operation);
       objects = objects.map((object, at) => (object === undefined ? (read.get(names[at]!) ?? null) : object));
     }
-    return objects.map((object) => {
-      if (object === null || object === undefined) return null;
-      return visible(this.#unit.own(object)!, mapping, withDeleted);
-    });
+    const shown = objects.map((object) =>
+      object == null ? null : visible(this.#unit.own(object)!, mapping, withDeleted),
+    );
+    if (isRequired && shown.includes(null)) throw notFound(mapping, ids, shown, operation);
+    return shown;
   }
 
   /**
@@ -106,17 +120,20 @@ export class Reader {
     operation: string,
   ): Promise<Map<IdentityKey, object>> {
     const { root } = mapping;
-    const { rows } = await this.#session.send(
-      selectByKey(root, [...keys.values()], options),
+    const results = await this.#session.send(
+      [selectByKey(root, [...keys.values()], options)],
       operation,
       options.lock === undefined ? 'read' : 'lock',
     );
-    const found = (rows as unknown[][]).map((row) => root.reader.key(row)!);
+    const rows = results[0]!.rows as unknown[][];
     const read = new Map<IdentityKey, object>();
-    this.rows.absorbAll(root, root.reader, rows, options).forEach((entity, at) => {
-      if (entity !== null) read.set(found[at]!, entity);
-    });
-    if (options.skipLocked !== true) {
+    const found = rows.map((row) => root.reader.key(row)!);
+    const entities = this.rows.absorbAll(root, root.reader, rows, options);
+    for (let at = 0; at < entities.length; at++) {
+      const entity = entities[at];
+      if (entity != null) read.set(found[at]!, entity);
+    }
+    if (read.size < keys.size && options.skipLocked !== true) {
       for (const key of keys.keys()) if (!read.has(key)) this.#gone(mapping, key);
     }
     return read;
@@ -136,7 +153,7 @@ export class Reader {
     checkLock(mapping, options);
     await this.#session.autoflush(operation);
     const query = this.#queries.find(mapping, options, options.lock === undefined ? null : options);
-    const result = await this.#session.send(query.statement, operation, options.lock === undefined ? 'read' : 'lock');
+    const result = await this.query(query.statement, operation, options.lock === undefined ? 'read' : 'lock');
     const reader = query.reader(result);
     let objects = withoutNulls(this.rows.absorbAll(mapping, reader, result.rows, options));
     if (query.mayRepeat) objects = [...new Set(objects)];
@@ -172,34 +189,54 @@ function visible(state: InstanceState, mapping: EntityMapping, withDeleted: bool
   return state.entity;
 }
 
-/** Texts by mapping and lock: the same string each time, for whoever keeps statements by their text. */
-const selectsOfOne = new WeakMap<EntityMapping, Map<string, string>>();
+/** Texts by mapping, number and lock: the same string each time, for whoever keeps statements by their text. */
+const selects = new WeakMap<
+  EntityMapping,
+  { readonly ofOne: Map<string, string>; readonly ofMany: Map<string, string> }
+>();
 
 /** Rows by their keys; those of one statement are locked in the order in which they come. */
 function selectByKey(root: EntityMapping, keys: readonly (readonly unknown[])[], options: ReadOptions): Statement {
   const lock = lockClause(options, 't');
-  if (keys.length > 1) {
-    const condition = whereColumns(root.keyColumns, 't');
-    const order = root.keyColumns.map((column) => `t.${column.sql}`).join(', ');
-    return {
-      text: `${select(root)} WHERE ${condition} ORDER BY ${order}${lock}`,
-      values: byColumn(root.keyColumns, keys),
-      rowMode: 'array',
-    };
-  }
-  let texts = selectsOfOne.get(root);
-  if (texts === undefined) selectsOfOne.set(root, (texts = new Map<string, string>()));
+  let known = selects.get(root);
+  if (known === undefined) selects.set(root, (known = { ofOne: new Map(), ofMany: new Map() }));
+  const isOne = keys.length === 1;
+  const texts = isOne ? known.ofOne : known.ofMany;
   let text = texts.get(lock);
-  if (text === undefined) {
-    const conditions = root.keyColumns.map((column, at) => `t.${column.sql} = $${at + 1}`);
-    text = `${select(root)} WHERE ${conditions.join(' AND ')}${lock}`;
-    texts.set(lock, text);
-  }
-  return { text, values: keys[0]!, rowMode: 'array' };
+  if (text === undefined)
+    texts.set(lock, (text = `${select(root)} WHERE ${isOne ? ofOne(root) : ofMany(root)}${lock}`));
+  return { text, values: isOne ? keys[0]! : byColumn(root.keyColumns, keys), rowMode: 'array' };
+}
+
+function ofOne({ keyColumns }: EntityMapping): string {
+  return keyColumns.map((column, at) => `t.${column.sql} = $${at + 1}`).join(' AND ');
+}
+
+function ofMany(mapping: EntityMapping): string {
+  return `${whereColumns(mapping.keyColumns, 't')} ORDER BY ${keysOf(mapping, 't')}`;
 }
 
 function select(root: EntityMapping): string {
   return `SELECT ${root.selectList('t')} FROM ${root.table} AS t`;
+}
+
+function notFound(
+  { name }: EntityMapping,
+  ids: readonly unknown[],
+  objects: readonly unknown[],
+  operation: string,
+): EntityNotFoundError {
+  const missing = ids.filter((_, at) => objects[at] === null);
+  const otherwise = operation.replace('session.', '').replace('OrFail', '');
+  return new EntityNotFoundError(
+    `${name} ${missing.map(printed).join(', ')} not found. Ask with ${otherwise} where it may be missing.`,
+    name,
+    missing.length === 1 ? missing[0] : missing,
+  );
+}
+
+function printed(id: unknown): string {
+  return typeof id === 'object' && id !== null && !(id instanceof Date) ? JSON.stringify(id) : String(id);
 }
 
 function withoutNulls(objects: (object | null)[]): object[] {

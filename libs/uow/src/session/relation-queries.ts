@@ -88,7 +88,7 @@ export function selectThroughJunction(
   };
 }
 
-function keysOf(mapping: EntityMapping, alias: string): string {
+export function keysOf(mapping: EntityMapping, alias: string): string {
   return mapping.keyColumns.map((column) => `${alias}.${column.sql}`).join(', ');
 }
 

@@ -38,14 +38,56 @@ const UNMET: SavedState = Object.freeze({
   written: null,
 });
 
-let lastNumber = 0;
+/** What `savedAt` says of an object in place of a level's number. */
+const NEVER_SAVED = 0;
+const DROPPED = -1;
+
+let lastNumber = NEVER_SAVED;
 
 class Level {
   /** By which an object knows that this level has it: quicker than to look it up. */
   readonly number = ++lastNumber;
-  readonly saved = new Map<InstanceState, SavedState>();
+  readonly #states: (InstanceState | null)[] = [];
+  readonly #saved: SavedState[] = [];
+  /** Where each stands. Made when somebody asks: most objects are new to every level, and tell so themselves. */
+  #places: Map<InstanceState, number> | null = null;
 
   constructor(readonly savepoint: object | null) {}
+
+  has(state: InstanceState): boolean {
+    return this.#placeOf(state) !== undefined;
+  }
+
+  keep(state: InstanceState, saved: SavedState): void {
+    this.#places?.set(state, this.#states.length);
+    this.#states.push(state);
+    this.#saved.push(saved);
+  }
+
+  drop(state: InstanceState): void {
+    const at = this.#placeOf(state);
+    if (at === undefined) return;
+    this.#states[at] = null;
+    this.#places?.delete(state);
+  }
+
+  forEach(visit: (state: InstanceState, saved: SavedState) => void): void {
+    for (let at = 0; at < this.#states.length; at++) {
+      const state = this.#states[at];
+      if (state != null) visit(state, this.#saved[at]!);
+    }
+  }
+
+  #placeOf(state: InstanceState): number | undefined {
+    if (this.#places === null) {
+      this.#places = new Map();
+      for (let at = 0; at < this.#states.length; at++) {
+        const kept = this.#states[at];
+        if (kept != null) this.#places.set(kept, at);
+      }
+    }
+    return this.#places.get(state);
+  }
 }
 
 export class RollbackMemory {
@@ -58,15 +100,17 @@ export class RollbackMemory {
 
   /** Keeps how the object stands, once for each level. Called before anything of it changes. */
   touch(state: InstanceState): void {
-    const { number, saved } = this.#levels[this.#levels.length - 1]!;
-    if (state.savedAt === number) return;
-    state.savedAt = number;
-    if (saved.has(state)) return;
+    const level = this.#levels[this.#levels.length - 1]!;
+    const { savedAt } = state;
+    if (savedAt === level.number) return;
+    state.savedAt = level.number;
+    // A number of another level says nothing about this one.
+    if (savedAt !== NEVER_SAVED && level.has(state)) return;
     if (isUnmet(state)) {
-      saved.set(state, UNMET);
+      level.keep(state, UNMET);
       return;
     }
-    saved.set(state, {
+    level.keep(state, {
       state: state.state,
       session: state.session,
       key: state.key,
@@ -89,21 +133,25 @@ export class RollbackMemory {
   release(savepoint: object): void {
     const level = this.#pop(savepoint);
     const around = this.#levels[this.#levels.length - 1]!;
-    level?.saved.forEach((saved, state) => {
-      if (!around.saved.has(state)) around.saved.set(state, saved);
+    level?.forEach((state, saved) => {
+      if (!around.has(state)) around.keep(state, saved);
     });
   }
 
   /** What to restore for a savepoint, newest touch first. */
   rollBack(savepoint: object): [InstanceState, SavedState][] {
-    return [...(this.#pop(savepoint)?.saved ?? [])].reverse();
+    const touched: [InstanceState, SavedState][] = [];
+    this.#pop(savepoint)?.forEach((state, saved) => touched.push([state, saved]));
+    return touched.reverse();
   }
 
   /** What to restore for the whole unit of work; a new one begins. */
   rollBackAll(): [InstanceState, SavedState][] {
     const oldest = new Map<InstanceState, SavedState>();
     for (const level of this.#levels) {
-      for (const [state, saved] of level.saved) if (!oldest.has(state)) oldest.set(state, saved);
+      level.forEach((state, saved) => {
+        if (!oldest.has(state)) oldest.set(state, saved);
+      });
     }
     this.forget();
     return [...oldest].reverse();
@@ -111,13 +159,13 @@ export class RollbackMemory {
 
   /** The object has left for good; no rollback brings it back. */
   drop(state: InstanceState): void {
-    state.savedAt = 0;
-    for (const level of this.#levels) level.saved.delete(state);
+    state.savedAt = DROPPED;
+    for (const level of this.#levels) level.drop(state);
   }
 
-  /** How each touched object stood when the unit of work began. */
-  get touched(): ReadonlyMap<InstanceState, SavedState> {
-    return this.#levels[0]!.saved;
+  /** Visits each touched object, with how it stood when the unit of work began. */
+  forEachTouched(visit: (state: InstanceState, saved: SavedState) => void): void {
+    this.#levels[0]!.forEach(visit);
   }
 
   /** The unit of work ended well. */

@@ -73,21 +73,34 @@ export class SessionFlush {
   }
 
   /** The last flush of a transaction: all but its last batch is sent, and that one is handed back to travel with COMMIT. */
-  async beforeCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> {
+  beforeCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> | CommitPayload | null {
     if (!this.#unit.hasWork) return null;
-    const operation = 'the flush before COMMIT';
-    if (this.#session.listeners.has('afterFlush')) {
-      await this.run(transaction, operation);
-      return null;
-    }
+    if (this.#session.listeners.has('afterFlush')) return this.#flushAll(transaction);
     const work = this.#workAtOnce(transaction);
     if (work === null) return null;
     const statements = work?.executor.next();
     if (work?.executor.isDone === true) return this.#payload(work, statements!, transaction);
-    const last = await transaction.exclusive(operation, () =>
+    return this.#flushToLast(transaction, work, statements);
+  }
+
+  async #flushAll(transaction: PhysicalTransaction): Promise<null> {
+    await this.run(transaction, BEFORE_COMMIT);
+    return null;
+  }
+
+  /**
+   * Sends all but the last batch.
+   * @param work what there is to do, and its first batch, where they are known already
+   */
+  async #flushToLast(
+    transaction: PhysicalTransaction,
+    work?: Work,
+    first?: readonly Statement[],
+  ): Promise<CommitPayload | null> {
+    const last = await transaction.exclusive(BEFORE_COMMIT, () =>
       work === undefined
-        ? this.#lastBatch(transaction, operation)
-        : this.#sendToLast(work, statements!, transaction, operation),
+        ? this.#lastBatch(transaction, BEFORE_COMMIT)
+        : this.#sendToLast(work, first!, transaction, BEFORE_COMMIT),
     );
     // What listeners have changed after the rows were written is part of the transaction, too.
     return last === 'more work' ? this.beforeCommit(transaction) : last;
@@ -279,6 +292,9 @@ export class SessionFlush {
     });
   }
 }
+
+/** How messages name the last flush of a transaction. */
+const BEFORE_COMMIT = 'the flush before COMMIT';
 
 interface Work {
   readonly collected: CollectedChanges;

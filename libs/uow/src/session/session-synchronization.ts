@@ -61,9 +61,14 @@ export class SessionSynchronization implements TransactionSynchronization {
     if (!transaction.readOnly) await this.#flushAll(transaction, 'the flush before COMMIT');
   }
 
-  async prepareCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> {
+  prepareCommit(transaction: PhysicalTransaction): Promise<CommitPayload | null> | CommitPayload | null {
     const { listeners } = this.#session;
-    if (listeners.has('beforeCommit')) await listeners.emit('beforeCommit', { session: this.#session.handle });
+    return listeners.has('beforeCommit')
+      ? listeners.emit('beforeCommit', { session: this.#session.handle }).then(() => this.#lastFlush(transaction))
+      : this.#lastFlush(transaction);
+  }
+
+  #lastFlush(transaction: PhysicalTransaction): Promise<CommitPayload | null> | CommitPayload | null {
     if (transaction.readOnly) {
       if (this.#unit.hasWork) {
         throw new ReadOnlyTransactionError(
@@ -76,7 +81,7 @@ export class SessionSynchronization implements TransactionSynchronization {
   }
 
   committed(transaction: PhysicalTransaction): void {
-    this.#session.committed().catch((error: unknown) => {
+    this.#session.committed()?.catch((error: unknown) => {
       transaction.database.report({
         code: 'UOW_WARN_LISTENER_FAILED',
         message: `An afterCommit listener of the session of ${transaction.label} threw; the transaction is committed.`,

@@ -1,10 +1,6 @@
 import type { EntityMapping } from '../database/entity-mapping.js';
 import type { Statement, StatementResult } from '../database/statement.js';
-import {
-  ConcurrentSessionUseError,
-  EntityNotFoundError,
-  InvalidSessionOperationError,
-} from '../errors/session-errors.js';
+import { ConcurrentSessionUseError, InvalidSessionOperationError } from '../errors/session-errors.js';
 import {
   IllegalTransactionStateError,
   ReadOnlyTransactionError,
@@ -69,7 +65,7 @@ export class Session implements SessionIdentity, ReadingSession {
   readonly #context: TransactionContext;
   readonly #options: SessionOptions;
   readonly #flush: SessionFlush;
-  readonly #inFlight = new Set<Place>();
+  readonly #inFlight: Place[] = [];
   #autoflushPaused = 0;
 
   constructor(source: SessionSource, context: TransactionContext, options: SessionOptions = {}) {
@@ -97,11 +93,11 @@ export class Session implements SessionIdentity, ReadingSession {
     return this.#source.handleOf(this);
   }
 
-  /** Memory after a commit; whoever listens gets the net changes. */
-  committed(): Promise<void> {
+  /** Memory after a commit; whoever listens gets the net changes, and is waited for. */
+  committed(): Promise<void> | undefined {
     const changes = this.listeners.has('afterCommit') ? netChanges(this.unit.memory) : null;
     this.unit.committed(this.expiresOnCommit);
-    return changes === null ? Promise.resolve() : this.listeners.emit('afterCommit', { session: this.handle, changes });
+    return changes === null ? undefined : this.listeners.emit('afterCommit', { session: this.handle, changes });
   }
 
   get label(): string {
@@ -160,16 +156,19 @@ export class Session implements SessionIdentity, ReadingSession {
     return this.#context.begin('autobegin', operation);
   }
 
-  async send(statement: Statement, operation: string, needs: 'read' | 'lock' | 'write'): Promise<StatementResult> {
+  send(
+    statements: readonly Statement[],
+    operation: string,
+    needs: 'read' | 'lock' | 'write',
+  ): Promise<StatementResult[]> {
     const transaction = this.transactionFor(needs, operation);
-    if (transaction === null) return (await this.#context.borrow([statement], operation))[0]!;
+    if (transaction === null) return this.#context.borrow(statements, operation);
     if (needs !== 'read') transaction.assertWritable(operation);
-    const results = await transaction.run([statement], {
+    return transaction.run(statements, {
       operation,
       readTransactionId: needs !== 'read',
       place: this.#placeOf(operation),
     });
-    return results[0]!;
   }
 
   async begin(options: TransactionOptions = {}): Promise<SessionTransaction> {
@@ -236,24 +235,24 @@ export class Session implements SessionIdentity, ReadingSession {
   }
 
   #refuseWhileBusy(operation: string): void {
-    for (const place of this.#inFlight) {
-      throw new ConcurrentSessionUseError(
-        `session.${operation} while ${place.toString()} is in flight on the same session. Await it first.`,
-      );
-    }
+    const [place] = this.#inFlight;
+    if (place === undefined) return;
+    throw new ConcurrentSessionUseError(
+      `session.${operation} while ${place.toString()} is in flight on the same session. Await it first.`,
+    );
   }
 
   /** Runs an operation that counts as in flight until it settles. */
   async during<T>(operation: string, fn: (name: string) => Promise<T>): Promise<T> {
     const name = `session.${operation}`;
     const place = new Place(name, 8);
-    this.#inFlight.add(place);
+    this.#inFlight.push(place);
     try {
       const result = await fn(name);
       if (this.reader.rows.hasLoaded) await this.reader.rows.tellLoaded();
       return result;
     } finally {
-      this.#inFlight.delete(place);
+      this.#inFlight.splice(this.#inFlight.indexOf(place), 1);
     }
   }
 
@@ -364,33 +363,19 @@ export class Session implements SessionIdentity, ReadingSession {
     return this.unit.supported(this.#source.mappings.of(target));
   }
 
+  /**
+   * @param isRequired true where a missing one is an error
+   * @throws EntityNotFoundError naming those that are missing and required
+   */
   getMany(
     target: unknown,
     ids: readonly unknown[],
     options: ReadOptions,
     operation: string,
+    isRequired = false,
   ): Promise<(object | null)[]> {
     const mapping = this.mapping(target);
-    return this.during(operation, (name) => this.reader.getMany(mapping, ids, options, name));
-  }
-
-  async getManyOrFail(
-    target: unknown,
-    ids: readonly unknown[],
-    options: ReadOptions,
-    operation: string,
-  ): Promise<object[]> {
-    const objects = await this.getMany(target, ids, options, operation);
-    if (objects.includes(null)) {
-      const missing = ids.filter((_, at) => objects[at] === null);
-      const { name } = this.mapping(target);
-      throw new EntityNotFoundError(
-        `${name} ${missing.map(shown).join(', ')} not found. Ask with ${operation.replace('OrFail', '')} where it may be missing.`,
-        name,
-        missing.length === 1 ? missing[0] : missing,
-      );
-    }
-    return objects as object[];
+    return this.during(operation, (name) => this.reader.getMany(mapping, ids, options, name, isRequired));
   }
 
   /** The object that the session has, without a promise; undefined when it has to be read. */
@@ -424,9 +409,9 @@ export class Session implements SessionIdentity, ReadingSession {
   ): Promise<SqlRows<T>> {
     await this.autoflush(operation);
     const needs = options.readOnly === true || this.transaction?.readOnly === true ? 'read' : 'write';
-    const result = await this.send({ text: sql, values: parameters }, operation, needs);
+    const [result] = await this.send([{ text: sql, values: parameters }], operation, needs);
     if (needs === 'write') this.unit.hasWritten = true;
-    const { rows, rowCount, command } = result;
+    const { rows, rowCount, command } = result!;
     Object.defineProperties(rows, {
       rowCount: { value: rowCount, configurable: true },
       command: { value: command, configurable: true },
@@ -488,8 +473,4 @@ export class Session implements SessionIdentity, ReadingSession {
     if (keep) await transaction.releaseSavepoint(savepoint);
     else await transaction.rollbackSavepoint(savepoint);
   }
-}
-
-function shown(id: unknown): string {
-  return typeof id === 'object' && id !== null && !(id instanceof Date) ? JSON.stringify(id) : String(id);
 }

@@ -455,9 +455,7 @@ export class UnitOfWork {
       state.session = null;
       this.move(state, 'detached', 'commit');
     }
-    this.memory.touched.forEach((_, state) => {
-      state.written = null;
-    });
+    this.memory.forEachTouched(forgetWritten);
     this.memory.forget();
     this.hasWritten = false;
     if (expire) this.expireAll();
@@ -586,6 +584,10 @@ function undoWritten({ entity, written }: InstanceState): void {
       value === left || (value instanceof Date && left instanceof Date && value.getTime() === left.getTime());
     if (isUntouched) property.set(entity, before);
   }
+}
+
+function forgetWritten(state: InstanceState): void {
+  state.written = null;
 }
 
 function forget(state: InstanceState): void {

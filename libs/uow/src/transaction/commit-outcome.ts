@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
+import type { DatabaseConnection } from '../database/database-connection.js';
 import type { Database } from '../database/database.js';
-import type { Statement } from '../database/statement.js';
+import type { Statement, StatementResult } from '../database/statement.js';
 import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
 
 /**
@@ -10,9 +11,18 @@ import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
  * transaction itself (`commitOutcome: 'certain'`) tells in every case.
  */
 
-/** Reads the id behind the first lock or write (NULL where the transaction has none yet), and since when this server runs. */
-export const TRANSACTION_ID: Statement = Object.freeze({
-  text: 'SELECT pg_current_xact_id_if_assigned()::text, pg_postmaster_start_time()::text',
+/** Since when the server runs; as a number, which no setting of a session prints otherwise. */
+const SERVER_START = 'extract(epoch FROM pg_postmaster_start_time())::text';
+
+/** Reads the id behind the first lock or write; NULL where the transaction has none yet. */
+const TRANSACTION_ID: Statement = Object.freeze({
+  text: 'SELECT pg_current_xact_id_if_assigned()::text',
+  rowMode: 'array',
+});
+
+/** The same on a connection of which it is not known yet since when its server runs. */
+const TRANSACTION_ID_AND_SERVER_START: Statement = Object.freeze({
+  text: `SELECT pg_current_xact_id_if_assigned()::text, ${SERVER_START}`,
   rowMode: 'array',
 });
 
@@ -23,6 +33,24 @@ export const COMMIT_MARKER_TABLE =
 const MARK =
   'INSERT INTO uow_commit_marker (connection, transaction) VALUES ($1, $2) ' +
   'ON CONFLICT (connection) DO UPDATE SET transaction = excluded.transaction, committed_at = now()';
+
+/** What to send behind the first lock or write. */
+export function questionForId(connection: DatabaseConnection): Statement {
+  return connection.serverStarted === null ? TRANSACTION_ID_AND_SERVER_START : TRANSACTION_ID;
+}
+
+/** What the answer says; null where the transaction has no id yet. */
+export function outcomeOf(
+  database: Database,
+  connection: DatabaseConnection,
+  answer: StatementResult | undefined,
+): CommitOutcome | null {
+  const [id = null, started = null] = (answer?.rows as (string | null)[][] | undefined)?.[0] ?? [];
+  connection.serverStarted ??= started;
+  return id === null || connection.serverStarted === null
+    ? null
+    : new CommitOutcome(database, id, connection.serverStarted);
+}
 
 export type CommitVerdict = 'committed' | 'aborted' | 'unknown';
 
@@ -36,7 +64,7 @@ const SLACK = 1;
 // After a crash PostgreSQL throws its statistics away and starts counting anew, though its postmaster lives on.
 const LOOK_UP =
   'SELECT pg_xact_status($1::xid8) AS status, pg_is_in_recovery() AS recovering, ' +
-  'pg_postmaster_start_time()::text AS started, ' +
+  `${SERVER_START} AS started, ` +
   '(SELECT extract(epoch FROM clock_timestamp() - stats_reset)::float8 FROM pg_stat_bgwriter) AS "countedFor"';
 
 const LOOK_UP_MARKER = 'SELECT EXISTS (SELECT FROM uow_commit_marker WHERE transaction = $1) AS marked';

@@ -28,45 +28,52 @@ export interface Committing {
  */
 export async function exchangeCommit(parts: Committing, payload: CommitPayload | null): Promise<unknown> {
   const { transaction, wire, givingUp, operations } = parts;
-  const { observer, database } = transaction.context;
-  const statements = payload?.statements ?? [];
-  const certain = database.options.commitOutcome === 'certain' && !transaction.readOnly;
-  let results: StatementResult[] | null = null;
-  if (certain || (observer !== null && statements.length > 0)) {
+  const operation = operations.begin('COMMIT');
+  try {
+    const waiting = operation.takeTurn();
+    if (waiting !== undefined) await waiting;
+    const { observer, database } = transaction.context;
+    const statements = payload?.statements ?? [];
+    const certain = database.options.commitOutcome === 'certain' && !transaction.readOnly;
+    let results: StatementResult[] | null = null;
+    if (certain || (observer !== null && statements.length > 0)) {
+      try {
+        results = await (certain ? wire.sendCertain(statements) : wire.send(statements));
+      } catch (error) {
+        throw parts.translated(error, statements);
+      }
+    }
+    const telling = operations.observe((one) => one.beforeCommit?.(transaction));
+    if (telling !== undefined) await telling;
+    transaction.assertNotFailed();
+    const travelling = results === null ? statements : [];
+    givingUp.startCommitting(travelling.length > 0);
+    let answer: Awaited<ReturnType<TransactionWire['commit']>>;
     try {
-      results = await (certain ? wire.sendCertain(statements) : wire.send(statements));
+      answer = await wire.commit(travelling);
     } catch (error) {
-      throw parts.translated(error, statements);
+      if (error instanceof BatchFailure && error.connectionLost && wire.failure === null) {
+        return await answerLost(parts, error.driverError, travelling.length > 0);
+      }
+      throw parts.translated(error, [...travelling, { text: 'COMMIT' }]);
     }
-  }
-  const telling = operations.observe((one) => one.beforeCommit?.(transaction));
-  if (telling !== undefined) await telling;
-  transaction.assertNotFailed();
-  const travelling = results === null ? statements : [];
-  givingUp.startCommitting(travelling.length > 0);
-  let answer: Awaited<ReturnType<TransactionWire['commit']>>;
-  try {
-    answer = await wire.commit(travelling);
-  } catch (error) {
-    if (error instanceof BatchFailure && error.connectionLost && wire.failure === null) {
-      return answerLost(parts, error.driverError, travelling.length > 0);
+    if (answer.tag !== 'COMMIT') {
+      const error = new TransactionRolledBackError(
+        `The server answered the COMMIT of ${transaction.label} with ${answer.tag}: a statement inside had failed and its error was swallowed.`,
+      );
+      wire.fail(error);
+      throw error;
     }
-    throw parts.translated(error, [...travelling, { text: 'COMMIT' }]);
+    let failed: unknown;
+    try {
+      payload?.settle(results ?? answer.results);
+    } catch (error) {
+      failed = error;
+    }
+    return parts.end('committed') ?? failed;
+  } finally {
+    operation.end();
   }
-  if (answer.tag !== 'COMMIT') {
-    const error = new TransactionRolledBackError(
-      `The server answered the COMMIT of ${transaction.label} with ${answer.tag}: a statement inside had failed and its error was swallowed.`,
-    );
-    wire.fail(error);
-    throw error;
-  }
-  let failed: unknown;
-  try {
-    payload?.settle(results ?? answer.results);
-  } catch (error) {
-    failed = error;
-  }
-  return parts.end('committed') ?? failed;
 }
 
 /** What to do about a COMMIT whose answer never came. */

@@ -42,7 +42,8 @@ export async function commitTransaction(
         completing = true;
         await transaction.hooks.runReporting('beforeCompletion', context.database.report);
       }
-      payload = (await context.synchronization?.prepareCommit?.(transaction)) ?? null;
+      const prepared = context.synchronization?.prepareCommit?.(transaction) ?? null;
+      payload = prepared instanceof Promise ? await prepared : prepared;
       objection?.();
       failed = await transaction.sendCommit(payload);
     });

@@ -6,7 +6,7 @@ import {
   ReadOnlyTransactionError,
   TransactionClosedError,
 } from '../errors/transaction-errors.js';
-import { frameIn, runDetached } from './ambient.js';
+import { frameIn } from './ambient.js';
 import { exchangeCommit } from './committing.js';
 import { GivingUp } from './giving-up.js';
 import type { Urgency } from './giving-up.js';
@@ -14,14 +14,13 @@ import { sendJoined } from './joined-statement.js';
 import { Operations } from './operations.js';
 import { Place } from './place.js';
 import { Savepoint } from './savepoint-stack.js';
-import { watchForSelfDeadlock } from './self-deadlock.js';
 import type { TransactionContext } from './transaction-context.js';
-import { openingStatements } from './transaction-definition.js';
 import type { TransactionDefinition } from './transaction-definition.js';
 import { TransactionHooks } from './transaction-hooks.js';
 import type { HookName } from './transaction-hooks.js';
 import type { CommitPayload } from './transaction-synchronization.js';
 import { TransactionWire } from './transaction-wire.js';
+import { WireOwner } from './wire-owner.js';
 import { Turns } from './turns.js';
 import type { TurnLevel } from './turns.js';
 
@@ -95,33 +94,9 @@ export class PhysicalTransaction implements ConnectionHolder {
   }
 
   get #wire(): TransactionWire {
-    return (this.#madeWire ??= this.#makeWire());
-  }
-
-  #makeWire(): TransactionWire {
-    const { context, definition } = this;
-    const expiresAt = this.#expiresAt;
-    return new TransactionWire({
-      label: definition.label,
-      database: context.database,
-      opening: () => openingStatements(definition, expiresAt, context.database.serverVersion),
-      // Outside every frame: a socket opened here must not keep a request alive.
-      acquire: () => runDetached(() => this.database.acquire(this, { signal: this.#givingUp.signal })),
-      assertNotGivenUp: () => {
-        this.#givingUp.assertNot();
-      },
-      closedError: () => this.closedError('A statement that was not sent yet'),
-      beforeBegin: () => this.#operations.observe((observer) => observer.beforeBegin?.(this)),
-      afterBegin: () => this.#operations.observe((observer) => observer.afterBegin?.(this)),
-      onBegun: () => {
-        context.synchronization?.begun?.(this);
-      },
-      onLost: (reason, endedOutside) => {
-        if (endedOutside) this.#givingUp.noteEndedOutside(reason);
-        else this.#givingUp.noteLost(reason);
-      },
-      watch: (connection) => watchForSelfDeadlock(this, connection, context.outer),
-    });
+    return (this.#madeWire ??= new TransactionWire(
+      new WireOwner(this, this.#expiresAt, this.#givingUp, this.#operations),
+    ));
   }
 
   get hooks(): TransactionHooks {
@@ -393,18 +368,16 @@ export class PhysicalTransaction implements ConnectionHolder {
       this.#madeWire?.giveBackUnused();
       return this.#end('committed');
     }
-    return this.#operations.run('COMMIT', () =>
-      exchangeCommit(
-        {
-          transaction: this,
-          wire: this.#wire,
-          givingUp: this.#givingUp,
-          operations: this.#operations,
-          translated: (error, sent) => this.#translated(error, sent),
-          end: (outcome, cause) => this.#end(outcome, cause),
-        },
-        payload,
-      ),
+    return exchangeCommit(
+      {
+        transaction: this,
+        wire: this.#wire,
+        givingUp: this.#givingUp,
+        operations: this.#operations,
+        translated: (error, sent) => this.#translated(error, sent),
+        end: (outcome, cause) => this.#end(outcome, cause),
+      },
+      payload,
     );
   }
 

@@ -4,8 +4,8 @@ import type { Database } from '../database/database.js';
 import { isServerError, sqlStateOf } from '../database/postgres-error.js';
 import type { Statement, StatementResult } from '../database/statement.js';
 import { TransactionEndedOutsideError } from '../errors/transaction-errors.js';
-import { CommitOutcome, TRANSACTION_ID, commitMarker, mayWrite } from './commit-outcome.js';
-import type { CommitVerdict } from './commit-outcome.js';
+import { commitMarker, mayWrite, outcomeOf, questionForId } from './commit-outcome.js';
+import type { CommitOutcome, CommitVerdict } from './commit-outcome.js';
 import { SavepointStack } from './savepoint-stack.js';
 
 /**
@@ -121,8 +121,10 @@ export class TransactionWire {
     const sent =
       before === 0 && !readId
         ? statements
-        : [...opening, ...controls, ...statements, ...(readId ? [TRANSACTION_ID] : [])];
-    this.#noteWrites(statements);
+        : [...opening, ...controls, ...statements, ...(readId ? [questionForId(connection)] : [])];
+    // Whoever wants the id says that something is locked or written.
+    if (readTransactionId) this.#wrote = true;
+    else this.#noteWrites(statements);
     let results: StatementResult[];
     const stopWatching = this.#host.watch(connection);
     try {
@@ -135,7 +137,7 @@ export class TransactionWire {
     this.#answered(opening.length, before);
     const own = before === 0 && !readId ? results : results.slice(before, before + statements.length);
     this.#assertStillInside(statements, own);
-    if (readId) this.#noteId(results.at(-1));
+    if (readId) this.#outcome = outcomeOf(this.#host.database, connection, results.at(-1));
     const telling = tells ? this.#host.afterBegin() : undefined;
     if (telling !== undefined) await telling;
     return own;
@@ -199,11 +201,6 @@ export class TransactionWire {
 
   #noteWrites(statements: readonly Statement[]): void {
     if (!this.#wrote) this.#wrote = statements.some((one) => mayWrite(one.text));
-  }
-
-  #noteId(result: StatementResult | undefined): void {
-    const [id, started] = (result?.rows as (string | null)[][] | undefined)?.[0] ?? [];
-    if (id != null && started != null) this.#outcome ??= new CommitOutcome(this.#host.database, id, started);
   }
 
   /** Notes what the server has executed of what went in front. */
@@ -299,7 +296,8 @@ export class TransactionWire {
     const connection = this.#connection ?? this.#connected(await this.#host.acquire());
     this.#assertNotOver();
     const opening = this.#begun ? [] : this.#host.opening();
-    const before = [...opening, ...this.savepoints.unsent()];
+    const unsent = this.savepoints.unsent();
+    const before = opening.length === 0 ? unsent : [...opening, ...unsent];
     this.#noteWrites(payload);
     if (connection.lost !== null) {
       // It went before COMMIT could be sent: the server has rolled back.

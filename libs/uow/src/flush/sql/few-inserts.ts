@@ -79,18 +79,22 @@ function textFor(number: number, rows: readonly Row[]): string {
   const written: WrittenRow[] = [];
   const inserts = rows.map(({ change, given, asked }, at) => {
     const { mapping } = change;
+    const parents = new Set<number>();
     const list = given.map((column) => {
       const value = change.values[column.index];
       if (value instanceof SqlExpression) return value.sql;
       const reference = referenceOf(value, rows);
       if (reference === null) return `$${++parameter}`;
-      return `(SELECT i.${(value as KeyOfInsert).column.sql} FROM i${reference} AS i)`;
+      parents.add(reference);
+      return `i${reference}.${(value as KeyOfInsert).column.sql}`;
     });
     const key = mapping.keyColumns[0]!;
     const found = (column: ColumnMapping): string => `(SELECT i.${column.sql} FROM i${at} AS i)`;
     written.push({ presence: found(key), answers: asked.map(found), reported: mapping.confirmRows ? at : null });
-    const row =
-      given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} VALUES (${list.join(', ')})`;
+    // From the rows that it refers to: quicker than a subquery for each value.
+    const from = [...parents].map((parent) => `i${parent}`).join(', ');
+    const values = parents.size === 0 ? `VALUES (${list.join(', ')})` : `SELECT ${list.join(', ')} FROM ${from}`;
+    const row = given.length === 0 ? 'DEFAULT VALUES' : `(${sqlNames(given)})${overriding(given)} ${values}`;
     return `i${at} AS (INSERT INTO ${mapping.table} ${row} RETURNING ${sqlNames([...new Set([key, ...asked])])})`;
   });
   return `WITH ${inserts.join(', ')} ${checkedAnswers(number, written)}`;
