@@ -32,38 +32,48 @@ export interface Around {
   readonly frame: Frame;
 }
 
-/** Runs a scope that joins: it fails or succeeds with the whole. */
+/**
+ * Runs a scope that joins: it fails or succeeds with the whole.
+ * @param counting the scope that counts it as in flight
+ */
 export async function runJoined<T>(
   around: Around,
   definition: TransactionDefinition,
   fn: () => T | Promise<T>,
+  place: Place,
+  counting: TransactionScope | null,
 ): Promise<T> {
   const { transaction, context, frame } = around;
-  demand(definition, around);
-  const scope = newScope('joined', around, definition, frame.level ?? transaction.levelHere());
-  const unlimit = transaction.limitFor(definition);
-  let end: BodyEnd<T>;
+  counting?.enter(place);
   try {
-    end = await runBody(scope, transaction, fn);
-  } finally {
-    unlimit?.();
-    scope.close();
-  }
-  const { result, stray } = end;
-  if (result.threw && isRolledBackBy(scope, result.error)) {
-    mark(scope, transaction, result.error);
-    throw result.error;
-  }
-  if (stray.length > 0) {
-    const error = unawaited(scope, stray);
-    if (context.database.options.unawaited === 'warn') warnUnawaited(context.database, error);
-    else {
-      mark(scope, transaction, error);
-      throw result.threw ? result.error : error;
+    demand(definition, around);
+    const scope = newScope('joined', around, definition, frame.level ?? transaction.levelHere());
+    const unlimit = transaction.limitFor(definition);
+    let end: BodyEnd<T>;
+    try {
+      end = await runBody(scope, transaction, fn);
+    } finally {
+      unlimit?.();
+      scope.close();
     }
+    const { result, stray } = end;
+    if (result.threw && isRolledBackBy(scope, result.error)) {
+      mark(scope, transaction, result.error);
+      throw result.error;
+    }
+    if (stray.length > 0) {
+      const error = unawaited(scope, stray);
+      if (context.database.options.unawaited === 'warn') warnUnawaited(context.database, error);
+      else {
+        mark(scope, transaction, error);
+        throw result.threw ? result.error : error;
+      }
+    }
+    if (result.threw) throw result.error;
+    return result.value;
+  } finally {
+    counting?.leave(place);
   }
-  if (result.threw) throw result.error;
-  return result.value;
 }
 
 /** Marks what the scope joined: the savepoint or the transaction of its owner, or what was opened by hand. */

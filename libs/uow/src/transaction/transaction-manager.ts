@@ -100,8 +100,9 @@ export class TransactionManager implements UnitOwner {
 
   /** Never by the order in which data sources happen to connect. */
   #unnamed(): Database | undefined {
-    const fallback = this.#databases.size === 1 ? this.#databases.values().next().value : undefined;
-    return this.#databases.get('default') ?? fallback;
+    return (
+      this.#databases.get('default') ?? (this.#databases.size === 1 ? this.#databases.values().next().value : undefined)
+    );
   }
 
   /**
@@ -142,8 +143,8 @@ export class TransactionManager implements UnitOwner {
       : this.#below(frame, database, definition, fn, place);
   }
 
-  /** Inside a unit or a scope. */
-  async #below<T>(
+  /** Inside a unit or a scope, which counts the call as in flight. */
+  #below<T>(
     frame: Frame,
     database: Database,
     definition: TransactionDefinition,
@@ -152,15 +153,13 @@ export class TransactionManager implements UnitOwner {
   ): Promise<T> {
     const context = frame.contextOf(database) as TransactionContext;
     const scope = frame.scope ?? null;
-    if (scope === null || frame.completing === true) {
-      if (scope === null) context.assertOpen(place.toString());
-      return this.#participate(context, scope, frame, definition, fn, place);
-    }
-    scope.enter(place);
+    const counting = frame.completing === true ? null : scope;
     try {
-      return await this.#participate(context, scope, frame, definition, fn, place);
-    } finally {
-      scope.leave(place);
+      if (scope === null) context.assertOpen(place.toString());
+      counting?.assertOpen(place);
+      return this.#participate(context, scope, frame, definition, fn, place, counting);
+    } catch (error) {
+      return Promise.reject(error);
     }
   }
 
@@ -183,7 +182,10 @@ export class TransactionManager implements UnitOwner {
     }
   }
 
-  /** One branch for each line of the table in `propagation.ts`. */
+  /**
+   * One branch for each line of the table in `propagation.ts`.
+   * @param counting the scope that counts the call as in flight
+   */
   #participate<T>(
     context: TransactionContext,
     scope: TransactionScope | null,
@@ -191,39 +193,45 @@ export class TransactionManager implements UnitOwner {
     definition: TransactionDefinition,
     fn: () => T | Promise<T>,
     place: Place,
+    counting: TransactionScope | null = null,
   ): Promise<T> {
     const open = openTransaction(context, frame);
-    const around = (): Around => ({
-      owner: this,
-      context,
-      transaction: open as PhysicalTransaction,
-      scope,
-      frame,
-    });
-    switch (participate(definition.propagation, definition.label, open?.label ?? null)) {
-      case 'begin':
-        // It does not wait for a root scope that runs beside it; the others do.
-        if (definition.propagation === 'REQUIRES_NEW' && context.busy) {
-          return this.#inOwnUnit(context.database, definition, fn, place);
-        }
-        return runRoot(
-          this,
-          context,
-          scope,
-          withDefaults(definition, this.#rootDefaults.get(context.database), context.database.options.isolation),
-          fn,
-          place,
-        );
-      case 'join':
-        return runJoined(around(), definition, fn);
-      case 'savepoint':
-        return runNested(around(), definition, fn, place);
-      case 'suspendAndBegin':
-      case 'suspendAndGoWithout':
-        return this.#inOwnUnit(context.database, definition, fn, place, context);
-      case 'goWithout':
-        return this.#goWithout(context, scope, definition, fn);
+    const participation = participate(definition.propagation, definition.label, open?.label ?? null);
+    if (participation === 'join') {
+      const around: Around = { owner: this, context, transaction: open as PhysicalTransaction, scope, frame };
+      // It counts itself: one promise less between a call and its caller, where there are the most of them.
+      return runJoined(around, definition, fn, place, counting);
     }
+    const run = (): Promise<T> => {
+      switch (participation) {
+        case 'begin':
+          // It does not wait for a root scope that runs beside it; the others do.
+          if (definition.propagation === 'REQUIRES_NEW' && context.busy) {
+            return this.#inOwnUnit(context.database, definition, fn, place);
+          }
+          return runRoot(
+            this,
+            context,
+            scope,
+            withDefaults(definition, this.#rootDefaults.get(context.database), context.database.options.isolation),
+            fn,
+            place,
+          );
+        case 'savepoint':
+          return runNested(
+            { owner: this, context, transaction: open as PhysicalTransaction, scope, frame },
+            definition,
+            fn,
+            place,
+          );
+        case 'suspendAndBegin':
+        case 'suspendAndGoWithout':
+          return this.#inOwnUnit(context.database, definition, fn, place, context);
+        case 'goWithout':
+          return this.#goWithout(context, scope, definition, fn);
+      }
+    };
+    return counting === null ? run() : counted(counting, place, run);
   }
 
   async #goWithout<T>(
@@ -346,6 +354,16 @@ function openByHand(manager: TransactionManager, frame: Frame): PhysicalTransact
     if (open !== null && open.origin !== 'declared') return open;
   }
   return null;
+}
+
+/** Does the work while the scope counts it as in flight. */
+async function counted<T>(scope: TransactionScope, place: Place, work: () => Promise<T>): Promise<T> {
+  scope.enter(place);
+  try {
+    return await work();
+  } finally {
+    scope.leave(place);
+  }
 }
 
 /** The transaction that a scope finds open: the declared one of the calling flow, or one by hand. */

@@ -31,7 +31,8 @@ export class TransactionScope implements Frame {
   mark: RollbackMark | null = null;
   /** Set when it was rolled back by hand inside. */
   rolledBackInside = false;
-  #inFlight: Set<Place> | null = null;
+  /** A list: there are few as a rule, and what began last ends first. */
+  readonly #inFlight: Place[] = [];
   #state: 'open' | 'closing' | 'closed' = 'open';
   #settled: (() => void) | null = null;
 
@@ -80,13 +81,14 @@ export class TransactionScope implements Frame {
    */
   enter(place: Place): void {
     this.assertOpen(place);
-    (this.#inFlight ??= new Set()).add(place);
+    this.#inFlight.push(place);
   }
 
   leave(place: Place): void {
-    if (this.#inFlight === null) return;
-    this.#inFlight.delete(place);
-    if (this.#inFlight.size === 0) this.#settled?.();
+    const inFlight = this.#inFlight;
+    if (inFlight[inFlight.length - 1] === place) inFlight.pop();
+    else inFlight.splice(inFlight.indexOf(place), 1);
+    if (inFlight.length === 0) this.#settled?.();
   }
 
   /** @throws TransactionClosedError once the scope's function has settled */
@@ -109,9 +111,8 @@ export class TransactionScope implements Frame {
    */
   async settle(): Promise<readonly Place[]> {
     this.#state = 'closing';
-    const inFlight = this.#inFlight;
-    if (inFlight === null || inFlight.size === 0) return [];
-    const stray = [...inFlight];
+    if (!this.busy) return [];
+    const stray = [...new Set(this.#inFlight)];
     await new Promise<void>((resolve) => {
       this.#settled = resolve;
     });
@@ -125,7 +126,7 @@ export class TransactionScope implements Frame {
 
   /** True where something is in flight; lets a scope that has nothing settle without a promise. */
   get busy(): boolean {
-    return this.#inFlight !== null && this.#inFlight.size > 0;
+    return this.#inFlight.length > 0;
   }
 
   /** Stops taking new work, where nothing is in flight. */
