@@ -27,7 +27,7 @@ export function planFlush(changes: readonly Change[], order: TableOrder): FlushP
   }
 
   const steps: FlushStep[] = [];
-  const stages = stagesOf([...inserts, ...updates, ...detachments], order);
+  const stages = stagesOf(inserts, updates, detachments, order);
   let late: readonly DeleteChange[] = deletes;
   for (const stage of stages) {
     // A new row may bring the same links.
@@ -100,33 +100,39 @@ interface Stage {
 }
 
 /** One stage for each table, one for each circle of tables. */
-function stagesOf(changes: readonly (InsertChange | UpdateChange | DetachChange)[], order: TableOrder): Stage[] {
+function stagesOf(
+  inserts: readonly InsertChange[],
+  updates: readonly UpdateChange[],
+  detachments: readonly DetachChange[],
+  order: TableOrder,
+): Stage[] {
   const stages = new Map<string, Stage>();
   let last: EntityMapping | null = null;
   let stage: Stage | undefined;
-  for (const change of changes) {
-    const { mapping } = change;
-    if (stage === undefined || mapping !== last) {
-      last = mapping;
-      const name = stageName(mapping, order);
-      stage = stages.get(name);
-      if (stage === undefined) {
-        stage = {
-          table: mapping.table,
-          rank: order.rank(mapping),
-          isCircle: order.circle(mapping) !== -1,
-          inserts: [],
-          updates: [],
-          detachments: [],
-        };
-        stages.set(name, stage);
-      }
+  const stageOf = (mapping: EntityMapping): Stage => {
+    // Changes of one table follow each other as a rule.
+    if (stage !== undefined && mapping === last) return stage;
+    last = mapping;
+    const name = stageName(mapping, order);
+    stage = stages.get(name);
+    if (stage === undefined) {
+      stage = {
+        table: mapping.table,
+        rank: order.rank(mapping),
+        isCircle: order.circle(mapping) !== -1,
+        inserts: [],
+        updates: [],
+        detachments: [],
+      };
+      stages.set(name, stage);
     }
-    if (change.kind === 'insert') stage.inserts.push(change);
-    else if (change.kind === 'update') stage.updates.push(change);
-    else stage.detachments.push(change);
-  }
-  return [...stages.values()].sort((a, b) => a.rank - b.rank);
+    return stage;
+  };
+  for (const insert of inserts) stageOf(insert.mapping).inserts.push(insert);
+  for (const update of updates) stageOf(update.mapping).updates.push(update);
+  for (const detachment of detachments) stageOf(detachment.mapping).detachments.push(detachment);
+  const all = [...stages.values()];
+  return all.length < 2 ? all : all.sort((a, b) => a.rank - b.rank);
 }
 
 function stageName(mapping: EntityMapping, order: TableOrder): string {

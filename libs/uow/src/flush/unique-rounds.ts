@@ -27,7 +27,7 @@ export function uniqueRounds(
   deletes: readonly DeleteChange[],
 ): UniqueRound[] | null {
   const mapping = (inserts[0] ?? updates[0])?.mapping;
-  if (mapping === undefined) return null;
+  if (mapping === undefined || mapping.uniqueKeys.length === 0) return null;
   const keys = mapping.uniqueKeys.filter((key) => !key.isDeferrable);
   const touches = ({ columns }: UpdateChange): boolean =>
     keys.some((key) => key.columns.some((column) => columns.includes(column)));

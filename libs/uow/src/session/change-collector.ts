@@ -37,7 +37,7 @@ export class ChangeCollector {
   #lastColumns: readonly ColumnMapping[] = NO_COLUMNS;
   /** What is taken of one changed row, by column index; empty between two rows. */
   readonly #taken: unknown[] = [];
-  #relations: RelationChanges = { claims: new Map(), links: [], unseen: [] };
+  #relations: RelationChanges = NO_RELATIONS;
   /** What was decided last, and by which claim: the children of one parent share both. */
   #lastClaim: Claim | null = null;
   #lastDecision: Decision | null = null;
@@ -202,7 +202,8 @@ export class ChangeCollector {
         const decision = this.#decide(state, relation);
         if (decision === null) continue;
         picture ??= new RowPicture(state);
-        picture.set({ ...decision, former: formerObject(this.#unit, state, relation) });
+        const { related, isMirrored } = decision;
+        picture.set({ relation, related, isMirrored, former: formerObject(this.#unit, state, relation) });
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
           const value = decision.values[at];
@@ -412,6 +413,7 @@ export class ChangeCollector {
   }
 }
 
+const NO_RELATIONS: RelationChanges = Object.freeze({ claims: new Map(), links: [], unseen: [] });
 const NO_CLAIMS: readonly Claim[] = [];
 const NO_COLUMNS: readonly ColumnMapping[] = [];
 const NO_VALUES: readonly unknown[] = [];

@@ -16,8 +16,12 @@ import type { UnitOfWork } from './unit-of-work.js';
  */
 export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], transaction: PhysicalTransaction): void {
   // Deleted ones first: a new object may have taken over the key.
+  let deleted: InstanceState[] | null = null;
   for (const { change, state, takesOver } of pictures) {
-    if (change?.kind === 'delete') unit.rowDeleted(state);
+    if (change?.kind === 'delete') {
+      unit.rowDeleted(state);
+      (deleted ??= []).push(state);
+    }
     if (takesOver !== null) unit.rowDeleted(takesOver);
   }
   const mirrors = new Mirrors(unit);
@@ -30,8 +34,7 @@ export function applyFlush(unit: UnitOfWork, pictures: readonly RowPicture[], tr
   }
   // When every side is as its own object says: otherwise what is put there would be taken for its change.
   mirrors.apply();
-  const deleted = pictures.flatMap(({ change, state }) => (change?.kind === 'delete' ? [state] : []));
-  if (deleted.length > 0) followDatabase(unit, deleted);
+  if (deleted !== null) followDatabase(unit, deleted);
 }
 
 function applyInsert(

@@ -53,14 +53,8 @@ function inversesOf(mapping: EntityMapping): readonly RelationMapping[] {
 /** Compares every loaded collection and inverse side with what was last seen of it. */
 export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
   const claims: Claims = new Map();
-  const links = new Map<string, LinkChange>();
+  let links: Links | null = null;
   const unseen: { state: InstanceState; relation: RelationMapping }[] = [];
-  const numbers = new Map<object, number>();
-  const number = (object: object): number => {
-    let known = numbers.get(object);
-    if (known === undefined) numbers.set(object, (known = numbers.size));
-    return known;
-  };
 
   const visit = (state: InstanceState): void => {
     if (state.isMarkedDeleted) return;
@@ -91,9 +85,7 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
     if (relation.kind === 'many-to-many') {
       const [source, target] = relation.ownsJunction ? [owner, item] : [item, owner];
       const owning = relation.ownsJunction ? relation : (relation.inverse ?? relation);
-      const name = `${owning.junction!.table} ${number(source)} ${number(target)}`;
-      // Both sides may say the same.
-      links.set(name, { relation: owning, source, target, kind: isGain ? 'insert' : 'delete' });
+      (links ??= new Links()).add({ relation: owning, source, target, kind: isGain ? 'insert' : 'delete' });
       return;
     }
     if (relation.inverse === null) return;
@@ -121,7 +113,30 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
 
   unit.identity.forEach(visit);
   unit.pending.forEach(visit);
-  return { claims, links: [...links.values()], unseen };
+  return { claims, links: (links as Links | null)?.all ?? NO_LINKS, unseen };
+}
+
+const NO_LINKS: readonly LinkChange[] = [];
+
+/** Changes of join rows, one for each: both sides of a relation may say the same. */
+class Links {
+  readonly #links = new Map<string, LinkChange>();
+  readonly #numbers = new Map<object, number>();
+
+  get all(): readonly LinkChange[] {
+    return [...this.#links.values()];
+  }
+
+  add(link: LinkChange): void {
+    const name = `${link.relation.junction!.table} ${this.#numberOf(link.source)} ${this.#numberOf(link.target)}`;
+    this.#links.set(name, link);
+  }
+
+  #numberOf(object: object): number {
+    let known = this.#numbers.get(object);
+    if (known === undefined) this.#numbers.set(object, (known = this.#numbers.size));
+    return known;
+  }
 }
 
 /** The owning relation of an item that an inverse side holds. */
