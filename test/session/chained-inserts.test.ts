@@ -134,6 +134,26 @@ describe('a row that a trigger swallows', () => {
   });
 });
 
+test.each([1, 30])(
+  'a new parent that a trigger swallows, of %i children: it is the parent that the error names',
+  async (children) => {
+    await env.database.query(
+      `CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RETURN NULL; END $$;
+     CREATE TRIGGER swallow BEFORE INSERT ON users FOR EACH ROW EXECUTE FUNCTION swallow()`,
+    );
+    try {
+      const addresses = Array.from({ length: children }, (_, at) => Address.of(`a${at}`));
+      session.add(User.named('ed', ...addresses));
+      await expect(session.commit()).rejects.toThrow(
+        'INSERT INTO "users" was sent for 1 row(s), and the database reports 0 row(s)',
+      );
+    } finally {
+      await env.database.query('DROP TRIGGER swallow ON users; DROP FUNCTION swallow');
+    }
+    expect(await env.database.query('SELECT 1 FROM users UNION ALL SELECT 1 FROM addresses')).toEqual([]);
+  },
+);
+
 test('both ends of a many-to-many relation and their join rows are one statement', async () => {
   const red = Keyword.of('red');
   session.addAll([Item.of('one', red), Item.of('two', red, Keyword.of('blue'))]);

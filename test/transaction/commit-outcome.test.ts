@@ -65,6 +65,23 @@ describe('COMMIT that arrived, its answer lost', () => {
     expect(await fixture.notes()).toEqual(['a']);
   });
 
+  test('is found on a connection whose server start an earlier transaction has asked for: it is asked once', async () => {
+    await using single = await transactionFixture({ poolSize: 1 });
+    const { transactions, proxy } = single;
+    const ids = async (value: string): Promise<string[]> => {
+      const seen = await proxy.record(() => transactions.run(() => write(single, value)));
+      return seen.sql.filter((sql) => sql.includes('xact_id'));
+    };
+    expect(await ids('a')).toEqual([expect.stringContaining('pg_postmaster_start_time()')]);
+    expect(await ids('b')).toEqual(['SELECT pg_current_xact_id_if_assigned()::text']);
+    const cut = proxy.cut({ sql: 'COMMIT' }, 'after');
+    await transactions.run(() => write(single, 'c'));
+    expect(cut.hits).toBe(1);
+    // The connection after the lost one is asked anew.
+    expect(await ids('d')).toEqual([expect.stringContaining('pg_postmaster_start_time()')]);
+    expect(await single.notes()).toEqual(['a', 'b', 'c', 'd']);
+  });
+
   test('of a transaction whose id was not read is CommitOutcomeUnknownError, with the lost connection as cause', async () => {
     const { transactions, note, proxy } = fixture;
     const ran: string[] = [];
