@@ -111,6 +111,8 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
       : JSON_TYPES.has(type) && isArray && !isTransformed
         ? jsonArrayParameter
         : (value: unknown): unknown => {
+            // TypeORM has the same answer, after many questions.
+            if (isTimestamp && value instanceof Date) return value;
             const parameter: unknown = driver.preparePersistentValue(value, column);
             return parameter === undefined ? null : parameter;
           };
