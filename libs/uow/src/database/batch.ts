@@ -1,4 +1,5 @@
 import { ArrayRows } from './array-rows.js';
+import { BinaryArray } from './binary-array.js';
 import { FrontendMessages } from './frontend-messages.js';
 import type { ConnectionProvider, PgModule, PgProtocolConnection, PgResult, Submittable } from './pg-driver.js';
 import type { PreparedStatement, PreparedStatements } from './prepared-statements.js';
@@ -166,7 +167,8 @@ function encoded(values: readonly unknown[], provider: Pick<ConnectionProvider, 
   const texts: unknown[] = [];
   for (const value of values) {
     if (typeof value === 'string' || value === null) texts.push(value);
-    else texts.push(typeof value === 'number' ? String(value) : provider.prepareValue(value));
+    else if (typeof value === 'number') texts.push(String(value));
+    else texts.push(value instanceof BinaryArray ? value : (provider.prepareValue(value) ?? null));
   }
   return texts;
 }
@@ -214,7 +216,7 @@ export class Batch extends Exchange {
     }
     for (let index = 0; index < this.#statements.length; index++) this.#write(messages, index);
     messages.sync();
-    if (connection.stream.writable) connection.stream.write(messages.bytes());
+    if (connection.stream.writable) messages.writeTo(connection.stream);
     return null;
   }
 

@@ -1,3 +1,5 @@
+import { BinaryArray } from './binary-array.js';
+
 const PARSE = 0x50;
 const BIND = 0x42;
 const CLOSE = 0x43;
@@ -8,11 +10,20 @@ const DESCRIBE_PORTAL = Uint8Array.of(0x44, 0, 0, 0, 6, 0x50, 0);
 const EXECUTE_ALL = Uint8Array.of(0x45, 0, 0, 0, 9, 0, 0, 0, 0, 0);
 const SYNC = Uint8Array.of(0x53, 0, 0, 0, 4);
 
+/** Where messages go. */
+interface MessageStream {
+  write(bytes: Uint8Array): unknown;
+  cork?(): void;
+  uncork?(): void;
+}
+
 const FIRST_SIZE = 1_024;
 /** Up to so many UTF-16 units a text is written here, unit by unit: the call that writes longer ones has its price. */
 const SHORT = 48;
 /** The most bytes that one UTF-16 unit takes in UTF-8. */
 const BYTES_PER_UNIT = 3;
+/** Binary arrays of so many bytes or more are not copied. */
+const LARGE = 16_384;
 
 /**
  * Messages of the extended query protocol, gathered in one buffer: a whole batch is one write to the socket,
@@ -21,6 +32,8 @@ const BYTES_PER_UNIT = 3;
 export class FrontendMessages {
   #buffer = Buffer.allocUnsafe(FIRST_SIZE);
   #length = 0;
+  /** What is not in the buffer, and where it belongs; null without any. */
+  #apart: { readonly at: number; readonly bytes: Uint8Array }[] | null = null;
 
   /** @param name the empty name is the statement that the next Parse replaces */
   parse(name: string, text: string): void {
@@ -32,7 +45,7 @@ export class FrontendMessages {
     this.#close(start);
   }
 
-  /** @param values encoded: null, text or bytes */
+  /** @param values encoded: null, text, bytes or a binary array */
   bind(statement: string, values: readonly unknown[]): void {
     let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * values.length + 2 + 4;
     for (const value of values) space += 4 + spaceFor(value);
@@ -41,13 +54,14 @@ export class FrontendMessages {
     this.#cString('');
     this.#cString(statement);
     this.#int16(values.length);
-    for (const value of values) this.#int16(value instanceof Uint8Array ? 1 : 0);
+    for (const value of values) this.#int16(typeof value === 'string' || value === null ? 0 : 1);
     this.#int16(values.length);
-    for (const value of values) this.#value(value);
+    let apart = 0;
+    for (const value of values) apart += this.#value(value);
     // All results as text.
     this.#int16(1);
     this.#int16(0);
-    this.#close(start);
+    this.#close(start, apart);
   }
 
   /** Asks for the columns of what was bound last. */
@@ -71,9 +85,22 @@ export class FrontendMessages {
     this.#constant(SYNC);
   }
 
-  /** The bytes of everything so far. */
-  bytes(): Buffer {
-    return this.#buffer.subarray(0, this.#length);
+  /** Writes everything so far, at once. */
+  writeTo(stream: MessageStream): void {
+    const bytes = this.#buffer.subarray(0, this.#length);
+    if (this.#apart === null) {
+      stream.write(bytes);
+      return;
+    }
+    stream.cork?.();
+    let from = 0;
+    for (const { at, bytes: between } of this.#apart) {
+      stream.write(bytes.subarray(from, at));
+      stream.write(between);
+      from = at;
+    }
+    stream.write(bytes.subarray(from));
+    stream.uncork?.();
   }
 
   #constant(bytes: Uint8Array): void {
@@ -90,25 +117,36 @@ export class FrontendMessages {
     return start;
   }
 
-  /** Writes the message's length, which counts itself. */
-  #close(start: number): void {
-    this.#writeInt32(this.#length - start, start);
+  /**
+   * Writes the message's length, which counts itself.
+   * @param apart how much of the message is not in the buffer
+   */
+  #close(start: number, apart = 0): void {
+    this.#writeInt32(this.#length - start + apart, start);
   }
 
-  #value(value: unknown): void {
+  /** Gives how many bytes of it are not in the buffer. */
+  #value(value: unknown): number {
     const at = this.#length;
     this.#length += 4;
-    if (value === null || value === undefined) {
+    if (value === null) {
       this.#writeInt32(-1, at);
-      return;
+      return 0;
     }
-    if (value instanceof Uint8Array) {
-      this.#buffer.set(value, this.#length);
-      this.#length += value.length;
+    if (typeof value === 'string') {
+      this.#text(value);
     } else {
-      this.#text(value as string);
+      const bytes = value instanceof BinaryArray ? value.bytes : (value as Uint8Array);
+      if (isLarge(value)) {
+        (this.#apart ??= []).push({ at: this.#length, bytes });
+        this.#writeInt32(bytes.length, at);
+        return bytes.length;
+      }
+      this.#buffer.set(bytes, this.#length);
+      this.#length += bytes.length;
     }
     this.#writeInt32(this.#length - at - 4, at);
+    return 0;
   }
 
   #cString(text: string): void {
@@ -157,8 +195,13 @@ export class FrontendMessages {
   }
 }
 
-/** Bytes that a value takes at most. */
+function isLarge(value: unknown): boolean {
+  return value instanceof BinaryArray && value.bytes.length >= LARGE;
+}
+
+/** Bytes that a value takes at most in the buffer. */
 function spaceFor(value: unknown): number {
   if (typeof value === 'string') return value.length > SHORT ? Buffer.byteLength(value) : value.length * BYTES_PER_UNIT;
+  if (value instanceof BinaryArray) return isLarge(value) ? 0 : value.bytes.length;
   return value instanceof Uint8Array ? value.length : 0;
 }

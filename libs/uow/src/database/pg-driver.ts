@@ -8,7 +8,13 @@ import type { ResultField, Statement, StatementResult } from './statement.js';
 
 /** pg's protocol connection, as custom queries ("submittables") get it. */
 export interface PgProtocolConnection {
-  readonly stream: { readonly writable: boolean; write(bytes: Uint8Array): unknown; destroy(error?: Error): void };
+  readonly stream: {
+    readonly writable: boolean;
+    write(bytes: Uint8Array): unknown;
+    cork?(): void;
+    uncork?(): void;
+    destroy(error?: Error): void;
+  };
   query(text: string): void;
   sendCopyFail(message: string): void;
   cancel(processId: number, secretKey: unknown): void;
