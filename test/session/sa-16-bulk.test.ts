@@ -12,6 +12,8 @@ import type { DbSession } from '../../libs/uow/src/session/db-session.js';
 import { Address, CASE_ENTITIES, EMPTY_ALL, Foo, Keyword, Membership, TreeNode, User } from './case-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
 
+let transformed = 0;
+
 /** Values that need a cast, a transformer, a date of their own. */
 @Entity('parcels')
 class Parcel {
@@ -27,7 +29,13 @@ class Parcel {
   @Column('numeric', {
     precision: 12,
     scale: 2,
-    transformer: { from: (value: string) => Number(value), to: (value: unknown) => value },
+    transformer: {
+      from: (value: string) => Number(value),
+      to: (value: unknown) => {
+        transformed += 1;
+        return value;
+      },
+    },
   })
   weight!: number;
 
@@ -279,10 +287,105 @@ describe('bulkInsert', () => {
   });
 
   test('a row that cannot be written is found before anything is sent, however many precede it', async () => {
-    const rows: object[] = Array.from({ length: 20_000 }, (_, n) => ({ userId: n, status: 'x' }));
-    rows.push({ userId: 1, colour: 'red' });
-    await expect(session.bulkInsert(Membership, rows as never)).rejects.toThrow('"colour"');
+    for (const length of [20_000, 80_000]) {
+      const rows: object[] = Array.from({ length }, (_, n) => ({ userId: n, status: 'x' }));
+      rows.push({ userId: 1, colour: 'red' });
+      await expect(session.bulkInsert(Membership, rows as never)).rejects.toThrow('"colour"');
+      rows[length] = {};
+      await expect(session.bulkInsert(Membership, rows as never)).rejects.toThrow('no value for any column');
+      rows[length] = { userId: 1, status: Symbol('x') };
+      await expect(session.bulkInsert(Membership, rows as never)).rejects.toThrow('symbol');
+    }
     expect(env.statements()).toEqual([]);
+  });
+
+  test('a row that the server refuses takes all before it along', async () => {
+    const rows = Array.from({ length: 80_000 }, (_, n) => ({ userId: n % 79_999, status: 'x' }));
+    await expect(session.bulkInsert(Membership, rows)).rejects.toMatchObject({ code: 'UOW_UNIQUE_VIOLATION' });
+    await expect(session.bulkInsert(Membership, [{ userId: 1, status: 'y' }])).rejects.toMatchObject({
+      code: 'UOW_PENDING_ROLLBACK',
+    });
+    await session.rollback();
+    expect(await session.count(Membership)).toBe(0);
+  });
+
+  test('a savepoint around a bulk insert that fails midway undoes it, and nothing else', async () => {
+    await session.bulkInsert(Membership, [{ userId: -1, status: 'x' }]);
+    const rows = Array.from({ length: 80_000 }, (_, n) => ({ userId: n % 79_999, status: 'x' }));
+    const savepoint = await session.beginNested();
+    await expect(session.bulkInsert(Membership, rows)).rejects.toMatchObject({ code: 'UOW_UNIQUE_VIOLATION' });
+    await savepoint.rollback();
+    await session.commit();
+    expect(await session.count(Membership)).toBe(1);
+  });
+
+  test('rows that are spoilt while others are on their way leave nothing half written', async () => {
+    const rows: { userId: number; status: unknown }[] = Array.from({ length: 120_000 }, (_, n) => ({
+      userId: n,
+      status: 'x',
+    }));
+    const inserted = session.bulkInsert(Membership, rows as never);
+    // Behind the first statements, which the server is given as soon as all rows have been looked at.
+    const spoil = setInterval(() => {
+      if (env.statements().length > 0) rows[119_999]!.status = Symbol('x');
+    }, 0);
+    await expect(
+      inserted.finally(() => {
+        clearInterval(spoil);
+      }),
+    ).rejects.toThrow('symbol');
+    await expect(session.commit()).rejects.toMatchObject({ code: 'UOW_PENDING_ROLLBACK' });
+    await session.rollback();
+    expect(await session.count(Membership)).toBe(0);
+  });
+
+  test('a transformer is called once for each value, however many there are', async () => {
+    transformed = 0;
+    const rows = Array.from({ length: 60_001 }, () => ({ weight: 1.5 }));
+    expect(await session.bulkInsert(Parcel, rows)).toBe(60_001);
+    expect(transformed).toBe(60_001);
+  });
+
+  test('many values of all kinds, some of them unusual, arrive as few do', async () => {
+    const kinds = [
+      {
+        labels: { to: 'a "b" \\c é' },
+        stops: ['a', 'b"'],
+        weight: 1.5,
+        updatedAt: new Date('2026-01-02T03:04:05.678Z'),
+      },
+      { labels: null, stops: null, weight: 0, updatedAt: new Date('0999-01-01T00:00:00Z') },
+      { labels: { to: '' }, stops: [], weight: -2.25, updatedAt: new Date('1969-12-31T23:59:59.999Z') },
+    ];
+    const stored = (): Promise<unknown[]> =>
+      env.database.query(
+        'SELECT labels, stops, weight, "updatedAt" FROM parcels GROUP BY 1, 2, 3, 4 ORDER BY "updatedAt"',
+      );
+    await session.bulkInsert(Parcel, kinds);
+    await session.commit();
+    const few = await stored();
+    await env.database.query('TRUNCATE parcels');
+    await session.bulkInsert(
+      Parcel,
+      Array.from({ length: 300 }, (_, n) => kinds[n % 3]!),
+    );
+    await session.bulkInsert(
+      Parcel,
+      Array.from({ length: 300 }, (_, n) => kinds[(n % 2) * 2]!),
+    );
+    await session.commit();
+    expect(few).toHaveLength(3);
+    expect(await stored()).toEqual(few);
+  });
+
+  test('keys drawn by the database follow the order of the rows, over many statements', async () => {
+    const rows = Array.from({ length: 60_001 }, (_, n) => ({ name: String(n) }));
+    await session.bulkInsert(User, rows);
+    await session.commit();
+    const [seen] = await env.database.query(
+      `SELECT count(*)::int AS rows FROM users WHERE id > 4 AND name = (id - 5)::text`,
+    );
+    expect(seen).toEqual({ rows: 60_001 });
   });
 
   test('SA-328: rows of different properties take one statement for each shape', async () => {
@@ -329,6 +432,14 @@ describe('bulkInsert', () => {
       const users = await session.bulkInsert(User, rows, { returning: true });
       expect(users.map(({ name }) => name)).toEqual(rows.map(({ name }) => name));
       expect(env.statements()).toHaveLength(2);
+    });
+
+    test('over many statements', async () => {
+      const rows = Array.from({ length: 60_001 }, (_, n) => ({ name: String((n * 7919) % 60_001), age: n }));
+      const users = await session.bulkInsert(User, rows, { returning: true });
+      expect(users).toHaveLength(rows.length);
+      expect(users.findIndex(({ age }, at) => age !== at)).toBe(-1);
+      expect(env.statements()).toHaveLength(7);
     });
 
     test('with rows between them that are ignored', async () => {

@@ -1,13 +1,14 @@
 import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { SqlExpression } from '../flush/change-set.js';
+import { textParameter } from '../flush/sql/array-parameter.js';
 import { bulkValues } from './bulk-values.js';
 
 /** Rows that one INSERT can write: they have values for the same columns, and the same SQL in place of values. */
 export interface BulkShape {
   readonly columns: readonly ColumnMapping[];
-  /** Parameters by column index. */
-  readonly rows: unknown[][];
+  /** Of each column, the parameters of all rows. */
+  readonly values: unknown[][];
   /** Where each row stands among all that were given. */
   readonly places: number[];
   /** False where SQL stands for a value. */
@@ -27,22 +28,47 @@ export function bulkShapes(
   const insertable = mapping.columns.filter((column) => column.insertable);
   const shapes = new Map<string, BulkShape>();
   let last: BulkShape | null = null;
+  const row = new Array<unknown>(mapping.columns.length);
   for (const one of given) {
-    const values = newRow(mapping, bulkValues(mapping, one, operation));
-    if (last === null || !fits(last, values, insertable)) {
-      const columns = insertable.filter((column) => values[column.index] !== undefined);
-      if (columns.length === 0) {
-        throw new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
-      }
-      const key = columns.map((column) => nameInShape(column, values)).join();
-      const isPlain = !columns.some(({ index }) => values[index] instanceof SqlExpression);
-      last = shapes.get(key) ?? { columns, rows: [], places: [], isPlain };
+    newRow(mapping, bulkValues(mapping, one, operation, row));
+    if (last === null || !fits(last, row, insertable)) {
+      const columns = insertable.filter((column) => row[column.index] !== undefined);
+      if (columns.length === 0) throw nothingGiven(mapping, operation);
+      const key = columns.map((column) => nameInShape(column, row)).join();
+      const isPlain = !columns.some(({ index }) => row[index] instanceof SqlExpression);
+      last = shapes.get(key) ?? { columns, values: columns.map(() => []), places: [], isPlain };
       shapes.set(key, last);
     }
-    last.rows.push(values);
+    const { columns, values } = last;
+    for (let at = 0; at < columns.length; at++) values[at]!.push(row[columns[at]!.index]);
     last.places.push(place++);
   }
   return [...shapes.values()];
+}
+
+/**
+ * Converts rows, and forgets what comes of it.
+ * @throws what `bulkShapes` throws for them
+ */
+export function checkBulkRows(mapping: EntityMapping, given: readonly object[], operation: string): void {
+  const insertable = mapping.columns.filter((column) => column.insertable);
+  const row = new Array<unknown>(mapping.columns.length);
+  for (const one of given) {
+    newRow(mapping, bulkValues(mapping, one, operation, row));
+    let isEmpty = true;
+    for (const { index } of insertable) {
+      const value = row[index];
+      if (value === undefined) continue;
+      isEmpty = false;
+      // All that a parameter may be but a symbol: whatever else is no value of the column, the server refuses.
+      if (typeof value === 'symbol') textParameter(value);
+    }
+    if (isEmpty) throw nothingGiven(mapping, operation);
+  }
+}
+
+function nothingGiven(mapping: EntityMapping, operation: string): InvalidSessionOperationError {
+  return new InvalidSessionOperationError(`${operation}: a row of ${mapping.name} has no value for any column.`);
 }
 
 function nameInShape({ index }: ColumnMapping, values: readonly unknown[]): string | number {
@@ -65,9 +91,8 @@ function fits(shape: BulkShape, values: readonly unknown[], insertable: readonly
 }
 
 /** A new row's version starts at 1, and a row of a single-table hierarchy says of which class it is. */
-function newRow(mapping: EntityMapping, values: unknown[]): unknown[] {
+function newRow(mapping: EntityMapping, values: unknown[]): void {
   const { version, discriminator } = mapping;
   if (version !== null) values[version.index] ??= 1;
   if (discriminator !== null) values[discriminator.index] = mapping.discriminatorValue ?? undefined;
-  return values;
 }

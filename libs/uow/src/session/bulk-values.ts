@@ -6,17 +6,25 @@ import { stateOf } from './instance-state.js';
 /**
  * The parameters of a plain object of properties, by column index: undefined where it says nothing. Relations that
  * hold the foreign key may be given as an object or null; a function is SQL in place of a value, as in TypeORM.
+ * @param values where they go
  * @throws InvalidSessionOperationError for a property that is not mapped
  */
-export function bulkValues(mapping: EntityMapping, given: object, operation: string): unknown[] {
+export function bulkValues(
+  mapping: EntityMapping,
+  given: object,
+  operation: string,
+  values: unknown[] = new Array<unknown>(mapping.columns.length),
+): unknown[] {
   const { names, columns, relations } = writtenOf(mapping);
-  for (const name of Object.keys(given)) {
-    if (names.has(name) || (given as Record<string, unknown>)[name] === undefined) continue;
+  // Inherited ones are met, too, but no list is made for each row.
+  for (const name in given) {
+    if (names.has(name) || !Object.hasOwn(given, name)) continue;
+    if ((given as Record<string, unknown>)[name] === undefined) continue;
     throw new InvalidSessionOperationError(
       `${operation}: ${mapping.name} has no column or owning relation "${name}"; collections are not written in bulk.`,
     );
   }
-  const values = new Array<unknown>(mapping.columns.length).fill(undefined);
+  values.fill(undefined);
   for (const column of columns) {
     const value = column.get(given);
     if (value !== undefined) values[column.index] = parameterOf(column, value);

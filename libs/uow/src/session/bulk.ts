@@ -5,20 +5,14 @@ import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { UpdateChange } from '../flush/change-set.js';
 import { FlushExecutor } from '../flush/flush-executor.js';
 import { planFlush } from '../flush/flush-planner.js';
-import {
-  bulkDeleteStatement,
-  bulkInsertOne,
-  bulkInsertReturning,
-  bulkInsertStatement,
-  bulkUpdateStatement,
-} from '../flush/sql/bulk.js';
-import type { ConflictRule, WantedRows } from '../flush/sql/bulk.js';
+import { bulkDeleteStatement, bulkUpdateStatement } from '../flush/sql/bulk.js';
+import type { WantedRows } from '../flush/sql/bulk.js';
 import { tableOrderOf } from '../flush/table-order.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
-import { bulkShapes } from './bulk-shapes.js';
-import type { BulkShape } from './bulk-shapes.js';
 import { bulkValues } from './bulk-values.js';
 import { followDatabase } from './departures.js';
+import { InsertPipeline } from './insert-pipeline.js';
+import { InsertSlices, mayUpdate } from './insert-slices.js';
 import type { InstanceState } from './instance-state.js';
 import type { Reader } from './reader.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -46,14 +40,6 @@ export interface BulkOptions {
   /** True to reach soft-deleted rows, too. */
   readonly withDeleted?: boolean;
 }
-
-/**
- * The server sorts and holds the rows of a statement: so many stay in memory. Where existing rows are written over,
- * all are in one: the server refuses to write a row twice only within a statement.
- */
-const ROWS_PER_STATEMENT = 10_000;
-/** What is encoded, and held twice, at a time. */
-const STATEMENTS_PER_ROUND_TRIP = 5;
 
 interface BulkSession {
   autoflush(operation: string): Promise<void> | undefined;
@@ -83,21 +69,12 @@ export class Bulk {
   ): Promise<{ count: number; entities: object[] }> {
     this.#refuseView(mapping, operation);
     if (rows.length === 0) return { count: 0, entities: [] };
-    // Everything is converted before anything is sent: a value that cannot be leaves nothing half written.
-    const statements: PlacedInsert[] = [];
-    const most = mayUpdate(options) ? rows.length : ROWS_PER_STATEMENT;
-    for (let from = 0; from < rows.length; from += most) {
-      const slice = rows.length <= most ? rows : rows.slice(from, from + most);
-      for (const shape of bulkShapes(mapping, slice, from, operation)) {
-        const conflict = conflictRule(mapping, shape.columns, options, operation);
-        statements.push(...insertsOf(mapping, shape, conflict, options.returning === true));
-      }
-    }
-    const results: StatementResult[] = [];
-    for (let from = 0; from < statements.length; from += STATEMENTS_PER_ROUND_TRIP) {
-      const next = statements.slice(from, from + STATEMENTS_PER_ROUND_TRIP).map(({ statement }) => statement);
-      results.push(...(await this.#send(next, operation)));
-    }
+    // All rows are looked at before a transaction begins.
+    const slices = new InsertSlices(mapping, rows, options, operation);
+    const transaction = this.#writing(operation);
+    const pipeline = new InsertPipeline(transaction, (statements) => this.#run(transaction, statements, operation));
+    await pipeline.send(slices);
+    const { results, places } = pipeline;
     const count = results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0);
     // Which rows were there already is not told: what the session has of the table is read again.
     if (mayUpdate(options)) for (const state of this.#unit.identity.table(mapping).values()) this.#unit.expire(state);
@@ -105,7 +82,7 @@ export class Bulk {
     if (options.returning === true) {
       results.forEach((result, at) => {
         for (const row of result.rows as unknown[][]) {
-          const place = placeOf(statements[at]!.places, row.pop());
+          const place = placeOf(places[at]!, row.pop());
           const entity = this.#reader.rows.absorbReturned(mapping, row, options.populateExisting === true);
           if (entity !== null) found.push({ place, entity });
         }
@@ -277,8 +254,20 @@ export class Bulk {
   }
 
   async #send(statements: readonly Statement[], operation: string): Promise<readonly StatementResult[]> {
+    return this.#run(this.#writing(operation), statements, operation);
+  }
+
+  #writing(operation: string): PhysicalTransaction {
     const transaction = this.#session.transactionFor('write', operation)!;
     transaction.assertWritable(operation);
+    return transaction;
+  }
+
+  #run(
+    transaction: PhysicalTransaction,
+    statements: readonly Statement[],
+    operation: string,
+  ): Promise<readonly StatementResult[]> {
     this.#unit.hasWritten = true;
     return transaction.run([...statements], { operation, readTransactionId: true });
   }
@@ -289,60 +278,9 @@ export class Bulk {
   }
 }
 
-/** An INSERT, and where its rows stand among all that were given. */
-interface PlacedInsert {
-  readonly statement: Statement;
-  readonly places: readonly number[];
-}
-
-/** A statement for a shape; one for each row where its place in the answer could not be told otherwise. */
-function insertsOf(
-  mapping: EntityMapping,
-  { columns, rows, places }: BulkShape,
-  conflict: ConflictRule | null,
-  isReturning: boolean,
-): PlacedInsert[] {
-  if (!isReturning) return [{ statement: bulkInsertStatement(mapping, columns, rows, conflict), places }];
-  const statement = bulkInsertReturning(mapping, columns, rows, conflict);
-  if (statement !== null) return [{ statement, places }];
-  return rows.map((row, at) => ({
-    statement: bulkInsertOne(mapping, columns, row, conflict),
-    places: [places[at]!],
-  }));
-}
-
 /** A row that a trigger has given another key cannot be told apart, and comes last. */
 function placeOf(places: readonly number[], answered: unknown): number {
   return answered === null ? Infinity : places[Number(answered) - 1]!;
-}
-
-/** Whether rows that are there already may be written over. */
-function mayUpdate({ onConflict }: BulkInsertOptions): boolean {
-  return onConflict !== undefined && onConflict !== 'ignore';
-}
-
-function conflictRule(
-  mapping: EntityMapping,
-  given: readonly ColumnMapping[],
-  { onConflict }: BulkInsertOptions,
-  operation: string,
-): ConflictRule | null {
-  if (onConflict === undefined) return null;
-  if (onConflict === 'ignore') return { on: [], update: [] };
-  const named = (paths: readonly string[]): ColumnMapping[] =>
-    paths.flatMap((path) => {
-      const column = mapping.columns.find((one) => one.isProperty && one.path === path);
-      if (column !== undefined) return [column];
-      const relation = mapping.relations.find((one) => one.isOwningToOne && one.path === path);
-      if (relation !== undefined) return [...relation.joinColumns];
-      throw new InvalidSessionOperationError(`${operation}: ${mapping.name} has no mapped property "${path}".`);
-    });
-  const on = named(onConflict.on);
-  const update =
-    onConflict.update === undefined
-      ? given.filter((column) => !on.includes(column) && !column.isKey && column.updatable && column.role !== 'version')
-      : named(onConflict.update);
-  return { on, update };
 }
 
 function isEmpty(where: object): boolean {

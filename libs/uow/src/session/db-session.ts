@@ -451,8 +451,10 @@ export class DbSession implements AsyncDisposable {
   }
 
   /**
-   * Inserts rows without an object for each: one statement for rows of the same properties, however many. Versions
-   * start at 1; listeners and cascades do not run, and the given rows are left as they are.
+   * Inserts rows without an object for each: one statement for rows of the same properties, ten thousand at a time.
+   * Versions start at 1; listeners and cascades do not run, and the given rows are left as they are. All of them are
+   * looked at before the first is sent; very many are read once more, each when its turn comes, so change none until
+   * the promise is fulfilled.
    * @param rows plain objects of properties; a function is SQL in place of a value
    * @returns how many rows were written; with `returning: true` their objects, in the order of the rows
    */

@@ -2,6 +2,7 @@ import type { ColumnMapping, EntityMapping } from '../../database/entity-mapping
 import type { MatchingKeys } from '../../database/loading.js';
 import type { Statement } from '../../database/statement.js';
 import { SqlExpression } from '../change-set.js';
+import { binaryArray } from './array-encoding.js';
 import { arrayParameter } from './array-parameter.js';
 import { sqlNames } from './insert-parts.js';
 import { typed } from './row-source.js';
@@ -17,18 +18,23 @@ export interface ConflictRule {
   readonly update: readonly ColumnMapping[];
 }
 
-/** One INSERT for rows of one shape, in their order, however many there are. */
+/**
+ * One INSERT for rows of one shape, in their order, however many there are: the server takes an element of each array
+ * at a time, where arrays that stand in FROM are made a table first.
+ * @param values of each column, those of all rows
+ */
 export function bulkInsertStatement(
   mapping: EntityMapping,
   columns: readonly ColumnMapping[],
-  rows: readonly (readonly unknown[])[],
+  values: readonly (readonly unknown[])[],
   conflict: ConflictRule | null,
 ): Statement {
-  const { source, aliases, values, list } = rowSource(columns, rows);
+  const { arrays, aliases, parameters, list } = rowSource(columns, values);
+  const source = arrays.map((array, at) => `unnest(${array}) AS ${aliases[at]!}`).join(', ');
   return arrayRows(
     `INSERT INTO ${mapping.table} AS t (${sqlNames(columns)})${overriding(columns)} SELECT ${list.join(', ')} ` +
-      `FROM ${source} AS v(${[...aliases, 'n'].join(', ')}) ORDER BY v.n${conflictClause(mapping, conflict)}`,
-    values,
+      `FROM (SELECT ${source}) AS v${conflictClause(mapping, conflict)}`,
+    parameters,
   );
 }
 
@@ -40,15 +46,16 @@ export function bulkInsertStatement(
 export function bulkInsertReturning(
   mapping: EntityMapping,
   columns: readonly ColumnMapping[],
-  rows: readonly (readonly unknown[])[],
+  values: readonly (readonly unknown[])[],
   conflict: ConflictRule | null,
 ): Statement | null {
   const drawn = mapping.keyColumns.filter((column) => !columns.includes(column));
   const matched = [...mapping.keyColumns, ...(conflict?.on ?? [])];
   const isKnown = (column: ColumnMapping): boolean =>
-    columns.includes(column) && !(rows[0]![column.index] instanceof SqlExpression);
+    columns.includes(column) && !(values[columns.indexOf(column)]![0] instanceof SqlExpression);
   if (!matched.every((column) => (drawn.includes(column) ? column.drawSql !== null : isKnown(column)))) return null;
-  const { source, aliases, values, list } = rowSource(columns, rows);
+  const { arrays, aliases, parameters, list } = rowSource(columns, values);
+  const source = `unnest(${arrays.join(', ')}) WITH ORDINALITY`;
   const all = [...drawn, ...columns];
   const draws = drawn.map((column) => `, ${column.drawSql!} AS d${column.index}`).join('');
   const returned = [...new Set([...mapping.readColumns, ...matched])];
@@ -70,7 +77,7 @@ export function bulkInsertReturning(
       `SELECT ${mapping.readColumns.map((column) => `i.${column.sql}`).join(', ')}, ${place} FROM i ` +
       `LEFT JOIN v ON ${same('v', mapping.keyColumns)}` +
       (mayBeThere ? ` LEFT JOIN v AS o ON ${same('o', conflict.on)}` : ''),
-    values,
+    parameters,
   );
 }
 
@@ -81,40 +88,44 @@ export function bulkInsertOne(
   row: readonly unknown[],
   conflict: ConflictRule | null,
 ): Statement {
-  const { text, values } = bulkInsertStatement(mapping, columns, [row], conflict);
+  const { text, values } = bulkInsertStatement(
+    mapping,
+    columns,
+    row.map((value) => [value]),
+    conflict,
+  );
   return arrayRows(`${text} RETURNING ${names(mapping.readColumns)}, 1`, values ?? []);
 }
 
-/** Rows of one shape as a source of SQL, `v` by its alias, and what to take from it for each column. */
+/** From so many rows on, arrays travel in binary form; fewer are shown by a log as they are. */
+const MANY_ROWS = 100;
+
+/** Rows of one shape as arrays, with the alias that each has in `v`, and what to take from there for each column. */
 function rowSource(
   columns: readonly ColumnMapping[],
-  rows: readonly (readonly unknown[])[],
-): { source: string; aliases: string[]; values: unknown[]; list: string[] } {
-  const first = rows[0]!;
-  const sent = columns.filter((column) => !(first[column.index] instanceof SqlExpression));
-  const values = sent.map((column) =>
-    arrayParameter(
-      column,
-      rows.map((row) => row[column.index]),
-    ),
-  );
-  const arrays = sent.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
-  // A row of nothing but expressions still needs a source to be counted by.
-  if (sent.length === 0) {
-    values.push(`{${rows.map(() => '1').join(',')}}`);
-    arrays.push('$1::integer[]');
-  }
-  const list = columns.map((column) => {
-    const value = first[column.index];
-    if (value instanceof SqlExpression) return value.sql;
-    return typed(`v.c${column.index}`, column);
+  values: readonly (readonly unknown[])[],
+): { arrays: string[]; aliases: string[]; parameters: unknown[]; list: string[] } {
+  const arrays: string[] = [];
+  const aliases: string[] = [];
+  const parameters: unknown[] = [];
+  const count = values[0]!.length;
+  const list = columns.map((column, at) => {
+    const ofColumn = values[at]!;
+    if (ofColumn[0] instanceof SqlExpression) return ofColumn[0].sql;
+    const alias = `c${column.index}`;
+    const binary = count < MANY_ROWS ? null : binaryArray(column, ofColumn);
+    parameters.push(binary ?? arrayParameter(column, ofColumn));
+    arrays.push(`$${parameters.length}::${column.arrayType}[]`);
+    aliases.push(alias);
+    return typed(`v.${alias}`, column);
   });
-  return {
-    source: `unnest(${arrays.join(', ')}) WITH ORDINALITY`,
-    aliases: sent.length === 0 ? ['x'] : sent.map((column) => `c${column.index}`),
-    values,
-    list,
-  };
+  // A row of nothing but expressions still needs a source to be counted by.
+  if (arrays.length === 0) {
+    parameters.push(`{${values[0]!.map(() => '1').join(',')}}`);
+    arrays.push('$1::integer[]');
+    aliases.push('x');
+  }
+  return { arrays, aliases, parameters, list };
 }
 
 function overriding(columns: readonly ColumnMapping[]): string {
