@@ -97,28 +97,30 @@ export class RequestUnits {
 
   /** Closes a unit once its running scopes have settled; whoever opened it does not wait. */
   release(unit: AmbientUnit): void {
-    // Most requests of many applications: nothing to wait for.
-    if (!unit.isUnused) {
-      void this.#close(unit);
-      return;
-    }
-    abandonResultsOf(unit);
-    void unit.closing();
-  }
-
-  async #close(unit: AmbientUnit): Promise<void> {
     abandonResultsOf(unit);
     try {
-      await unit.settled();
-      await unit.close();
-    } catch (error) {
-      this.#report({
-        code: 'UOW_WARN_CLOSE_FAILED',
-        message: `The session of ${unit.label} could not be closed cleanly: ${error instanceof Error ? error.message : String(error)}`,
-        error,
+      // Most requests leave nothing to wait for.
+      const closing = unit.busy ? closeOnceSettled(unit) : unit.closing();
+      closing?.catch((error: unknown) => {
+        this.#closeFailed(unit, error);
       });
+    } catch (error) {
+      this.#closeFailed(unit, error);
     }
   }
+
+  #closeFailed(unit: AmbientUnit, error: unknown): void {
+    this.#report({
+      code: 'UOW_WARN_CLOSE_FAILED',
+      message: `The session of ${unit.label} could not be closed cleanly: ${error instanceof Error ? error.message : String(error)}`,
+      error,
+    });
+  }
+}
+
+async function closeOnceSettled(unit: AmbientUnit): Promise<void> {
+  await unit.settled();
+  await unit.close();
 }
 
 /** Nest's `RequestContextHost` of a message: its context is one object per message. */

@@ -450,6 +450,8 @@ export class Session implements SessionIdentity, ReadingSession {
 
   /** New, deleted and changed objects that were not flushed, counted; null when there are none. */
   describeUnflushedWork(): string | null {
+    // Asked at the end of every request, when there is nothing as a rule.
+    if (!this.unit.hasWork) return null;
     const parts: string[] = [];
     const count = (objects: number, what: string): void => {
       if (objects > 0) parts.push(`${objects} ${what} object${objects === 1 ? '' : 's'}`);

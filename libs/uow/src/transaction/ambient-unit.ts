@@ -40,15 +40,16 @@ export class AmbientUnit implements Frame {
     return this.#closed;
   }
 
-  /** True while no data source was used in it. */
-  get isUnused(): boolean {
-    return this.#first === null;
-  }
-
   /** The contexts that were used so far. */
   get contexts(): Iterable<TransactionContext> {
     if (this.#first === null) return [];
     return this.#others === null ? [this.#first] : [this.#first, ...this.#others.values()];
+  }
+
+  /** True while a root scope runs or waits in it. */
+  get busy(): boolean {
+    for (const context of this.contexts) if (context.busy) return true;
+    return false;
   }
 
   contextOf(database: Database): TransactionContext | null {

@@ -114,10 +114,10 @@ export class TransactionContext {
   }
 
   /** @throws TransactionClosedError when the context has ended */
-  assertOpen(what: string): void {
+  assertOpen(what: Place | string): void {
     if (!this.#closed) return;
     throw new TransactionClosedError(
-      `${what} came after the end of ${this.label}. Await the work before ${this.label} ends, or run it apart with TransactionManager.detach().`,
+      `${what.toString()} came after the end of ${this.label}. Await the work before ${this.label} ends, or run it apart with TransactionManager.detach().`,
     );
   }
 

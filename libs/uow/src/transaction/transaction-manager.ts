@@ -155,7 +155,7 @@ export class TransactionManager implements UnitOwner {
     const scope = frame.scope ?? null;
     const counting = frame.completing === true ? null : scope;
     try {
-      if (scope === null) context.assertOpen(place.toString());
+      if (scope === null) context.assertOpen(place);
       counting?.assertOpen(place);
       return this.#participate(context, scope, frame, definition, fn, place, counting);
     } catch (error) {

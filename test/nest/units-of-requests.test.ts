@@ -1,0 +1,87 @@
+import type { Warning } from '../../libs/uow/src/diagnostics/report.js';
+import { RequestUnits } from '../../libs/uow/src/nest/request-units.js';
+import type { AmbientUnit } from '../../libs/uow/src/transaction/ambient-unit.js';
+import type { TransactionContext } from '../../libs/uow/src/transaction/transaction-context.js';
+import { transactionFixture } from '../transaction/transaction-fixture.js';
+import type { TransactionFixture } from '../transaction/transaction-fixture.js';
+
+/** How the unit of a request is closed once its response has ended. */
+describe('the unit of an answered request', () => {
+  let fixture: TransactionFixture;
+  let warnings: Warning[];
+  let units: RequestUnits;
+  let unit: AmbientUnit;
+  let context: TransactionContext;
+
+  beforeAll(async () => {
+    fixture = await transactionFixture();
+  });
+
+  afterAll(() => fixture.close());
+
+  beforeEach(() => {
+    warnings = [];
+    units = new RequestUnits((warning) => warnings.push(warning));
+    unit = fixture.transactions.openUnit('POST /notes');
+    context = unit.contextOf(fixture.source)!;
+  });
+
+  test('is closed at once where no root scope runs any more', async () => {
+    await unit.run(() => fixture.transactions.run(() => fixture.note('committed')));
+    units.release(unit);
+    expect([unit.closed, context.closed]).toEqual([true, true]);
+    expect(await fixture.notes()).toContain('committed');
+  });
+
+  test('waits for a root scope that still runs', async () => {
+    let finish!: () => void;
+    const held = new Promise<void>((resolve) => {
+      finish = resolve;
+    });
+    const running = unit.run(() =>
+      fixture.transactions.run(async () => {
+        await fixture.note('late');
+        await held;
+      }),
+    );
+    units.release(unit);
+    expect([unit.closed, context.closed]).toEqual([false, false]);
+    finish();
+    await running;
+    await new Promise(setImmediate);
+    expect([unit.closed, context.closed]).toEqual([true, true]);
+    expect(await fixture.notes()).toContain('late');
+  });
+
+  test.each([
+    [
+      'throws',
+      () => {
+        throw new Error('no end');
+      },
+    ],
+    ['rejects', () => Promise.reject(new Error('no end'))],
+  ])('is reported when closing it %s', async (_, closer) => {
+    context.onClose(closer);
+    units.release(unit);
+    await new Promise(setImmediate);
+    expect(warnings).toMatchObject([
+      { code: 'UOW_WARN_CLOSE_FAILED', message: 'The session of POST /notes could not be closed cleanly: no end' },
+    ]);
+  });
+
+  test('formats no stack for a run() inside it', async () => {
+    const { prepareStackTrace } = Error;
+    let formatted = 0;
+    Error.prepareStackTrace = (error) => {
+      formatted++;
+      return String(error);
+    };
+    try {
+      await unit.run(() => fixture.transactions.run(() => undefined));
+    } finally {
+      Error.prepareStackTrace = prepareStackTrace;
+    }
+    expect(formatted).toBe(0);
+  });
+});
