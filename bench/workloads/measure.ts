@@ -18,6 +18,8 @@ export interface Pace {
   readonly ms: number;
   /** The longest warm-up; milliseconds. */
   readonly warmUpMs: number;
+  /** How many requests an HTTP server answers before, however long they take. */
+  readonly warmUpRequests: number;
 }
 
 export interface Bench {
