@@ -48,6 +48,8 @@ export class AmbientUnit implements Frame {
 
   /** True while a root scope runs or waits in it. */
   get busy(): boolean {
+    // Of most requests: nothing was used.
+    if (this.#first === null) return false;
     for (const context of this.contexts) if (context.busy) return true;
     return false;
   }

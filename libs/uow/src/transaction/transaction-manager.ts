@@ -197,41 +197,41 @@ export class TransactionManager implements UnitOwner {
   ): Promise<T> {
     const open = openTransaction(context, frame);
     const participation = participate(definition.propagation, definition.label, open?.label ?? null);
-    if (participation === 'join') {
-      const around: Around = { owner: this, context, transaction: open as PhysicalTransaction, scope, frame };
-      // It counts itself: one promise less between a call and its caller, where there are the most of them.
-      return runJoined(around, definition, fn, place, counting);
+    // A scope that joins counts itself: one promise less between a call and its caller, where there are the most of them.
+    if (counting !== null && participation !== 'join') {
+      return counted(counting, place, () => this.#participate(context, scope, frame, definition, fn, place));
     }
-    const run = (): Promise<T> => {
-      switch (participation) {
-        case 'begin':
-          // It does not wait for a root scope that runs beside it; the others do.
-          if (definition.propagation === 'REQUIRES_NEW' && context.busy) {
-            return this.#inOwnUnit(context.database, definition, fn, place);
-          }
-          return runRoot(
-            this,
-            context,
-            scope,
-            withDefaults(definition, this.#rootDefaults.get(context.database), context.database.options.isolation),
-            fn,
-            place,
-          );
-        case 'savepoint':
-          return runNested(
-            { owner: this, context, transaction: open as PhysicalTransaction, scope, frame },
-            definition,
-            fn,
-            place,
-          );
-        case 'suspendAndBegin':
-        case 'suspendAndGoWithout':
-          return this.#inOwnUnit(context.database, definition, fn, place, context);
-        case 'goWithout':
-          return this.#goWithout(context, scope, definition, fn);
-      }
-    };
-    return counting === null ? run() : counted(counting, place, run);
+    const around = (): Around => ({
+      owner: this,
+      context,
+      transaction: open as PhysicalTransaction,
+      scope,
+      frame,
+    });
+    switch (participation) {
+      case 'begin':
+        // It does not wait for a root scope that runs beside it; the others do.
+        if (definition.propagation === 'REQUIRES_NEW' && context.busy) {
+          return this.#inOwnUnit(context.database, definition, fn, place);
+        }
+        return runRoot(
+          this,
+          context,
+          scope,
+          withDefaults(definition, this.#rootDefaults.get(context.database), context.database.options.isolation),
+          fn,
+          place,
+        );
+      case 'join':
+        return runJoined(around(), definition, fn, place, counting);
+      case 'savepoint':
+        return runNested(around(), definition, fn, place);
+      case 'suspendAndBegin':
+      case 'suspendAndGoWithout':
+        return this.#inOwnUnit(context.database, definition, fn, place, context);
+      case 'goWithout':
+        return this.#goWithout(context, scope, definition, fn);
+    }
   }
 
   async #goWithout<T>(
