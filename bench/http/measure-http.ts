@@ -108,13 +108,13 @@ async function measure(id: string, title: string, served: readonly Served[], ben
   }
 }
 
-/** A request runs much code once: its compilers are at it for some ten thousand of them, however fast these come. */
 async function warmUp(one: Running, { pace, client }: Bench): Promise<void> {
+  const end = performance.now() + pace.longestWarmUpMs;
   let answered = 0;
   do {
     await bank.prepare?.(client);
     answered += (await request(one, Math.min(1_500, pace.warmUpMs))).requests;
-  } while (answered < pace.warmUpRequests);
+  } while (answered < pace.warmUpOperations && performance.now() < end);
 }
 
 async function cpuOf({ process }: Running): Promise<number> {

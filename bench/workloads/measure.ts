@@ -18,8 +18,13 @@ export interface Pace {
   readonly ms: number;
   /** The longest warm-up; milliseconds. */
   readonly warmUpMs: number;
-  /** How many requests an HTTP server answers before, however long they take. */
-  readonly warmUpRequests: number;
+  /**
+   * How many transfers or requests come before: each runs much code once, and the compilers are at it for some ten
+   * thousand of them, however fast these come.
+   */
+  readonly warmUpOperations: number;
+  /** For so many operations; milliseconds. */
+  readonly longestWarmUpMs: number;
 }
 
 export interface Bench {
@@ -80,6 +85,12 @@ export async function measureWorkload(workload: Workload, bench: Bench): Promise
  * @returns its peak of memory
  */
 async function warmUp(workload: Workload, contender: RunningContender, { client, pace }: Bench): Promise<number> {
+  const many = workload.many?.(pace.longestWarmUpMs, pace.warmUpOperations);
+  if (many !== undefined && pace.warmUpOperations > 0) {
+    const { peakMiB } = await contender.run(many);
+    await workload.prepare?.(client);
+    return peakMiB;
+  }
   const end = performance.now() + pace.warmUpMs;
   const runs = workload.fixed === true ? pace.fixedWarmUps : 1;
   let peak = 0;

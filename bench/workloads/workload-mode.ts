@@ -10,8 +10,24 @@ import { CountedContenders } from './counted-contenders.js';
 import { measureWorkload, type Bench, type Pace } from './measure.js';
 import { workloads } from './workload.js';
 
-const full: Pace = { rounds: 5, fixedRounds: 5, fixedWarmUps: 10, ms: 1_000, warmUpMs: 5_000, warmUpRequests: 20_000 };
-const quick: Pace = { rounds: 3, fixedRounds: 1, fixedWarmUps: 3, ms: 250, warmUpMs: 500, warmUpRequests: 0 };
+const full: Pace = {
+  rounds: 5,
+  fixedRounds: 5,
+  fixedWarmUps: 20,
+  ms: 1_000,
+  warmUpMs: 5_000,
+  warmUpOperations: 20_000,
+  longestWarmUpMs: 25_000,
+};
+const quick: Pace = {
+  rounds: 3,
+  fixedRounds: 1,
+  fixedWarmUps: 3,
+  ms: 250,
+  warmUpMs: 500,
+  warmUpOperations: 0,
+  longestWarmUpMs: 500,
+};
 
 export interface WorkloadChoice {
   readonly groups: readonly string[];

@@ -14,6 +14,8 @@ export interface Workload {
   /** Added to each round trip; milliseconds. */
   readonly delay?: number;
   job(ms: number): Job;
+  /** The same work in great numbers, as fast as it goes. */
+  many?(ms: number, limit: number): Job;
   /** Measured in rounds of fixed size rather than of fixed time: fewer of them. */
   readonly fixed?: true;
   prepare?(client: pg.Client): Promise<void>;
@@ -52,6 +54,7 @@ function transfers(group: string, concurrency: number, delay?: number): Workload
     needs: 'transfer',
     ...(delay === undefined ? {} : { delay }),
     job: (ms) => ({ kind: 'transfers', concurrency, ms }),
+    many: (ms, limit) => ({ kind: 'transfers', concurrency: 16, ms, limit }),
     prepare: emptyBank,
     check: checkBank,
   };
