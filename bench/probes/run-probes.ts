@@ -20,7 +20,12 @@ export async function runProbe(probe: Probe, contender: Contender, url: string):
   try {
     for (let run = 0; run < probe.repetitions; run++) {
       if (process === undefined) {
-        process = new ContenderProcess(new URL('./probe-process.ts', import.meta.url), [contender, probe.name, url]);
+        process = new ContenderProcess(
+          new URL('./probe-process.ts', import.meta.url),
+          [contender, probe.name, url],
+          [],
+          'development',
+        );
         const message = await process.next(startPatience);
         if (message.kind !== 'message' || !('ready' in message.message)) {
           throw new Error(`${contender} did not start for ${probe.name}: ${process.errors}`);

@@ -13,10 +13,19 @@ export class ContenderProcess<Message> {
   #errors = '';
   #wake: () => void = () => undefined;
 
-  /** @param options for Node, such as --expose-gc */
-  constructor(module: URL, args: readonly string[], options: readonly string[] = []) {
+  /**
+   * @param options for Node, such as --expose-gc
+   * @param mode as servers run, or as one who develops them does
+   */
+  constructor(
+    module: URL,
+    args: readonly string[],
+    options: readonly string[] = [],
+    mode: 'production' | 'development' = 'production',
+  ) {
     this.#child = fork(fileURLToPath(module), args, {
       execArgv: [...process.execArgv, ...options],
+      env: { ...process.env, NODE_ENV: mode },
       stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     });
     this.#child.stderr!.setEncoding('utf8').on('data', (text: string) => {

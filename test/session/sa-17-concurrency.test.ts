@@ -1,4 +1,5 @@
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
+import { giveOperationsLines } from '../../libs/uow/src/transaction/place.js';
 import { CASE_ENTITIES, EMPTY_ALL, User } from './case-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
 
@@ -73,4 +74,25 @@ test('SA-344: one read brings all columns of an expired object', async () => {
   await session.get(User, 1);
   expect(env.statements()).toHaveLength(1);
   expect(ed).toMatchObject({ name: 'x', age: 1 });
+});
+
+test('in production the line of an operation is named from the second message of a process on', async () => {
+  const before = giveOperationsLines(false);
+  try {
+    const refusal = async (): Promise<string> => {
+      const counting = session.count(User);
+      const message = await session.commit().then(
+        () => 'committed',
+        (error: unknown) => (error as Error).message,
+      );
+      await counting;
+      return message;
+    };
+    expect(await refusal()).toContain('while session.count() is in flight');
+    expect(await refusal()).toMatch(
+      /while session\.count\(\) \(at .*sa-17-concurrency\.test\.ts:\d+:\d+\)+ is in flight/,
+    );
+  } finally {
+    giveOperationsLines(before);
+  }
 });

@@ -245,7 +245,7 @@ export class Session implements SessionIdentity, ReadingSession {
   /** Runs an operation that counts as in flight until it settles. */
   async during<T>(operation: string, fn: (name: string) => Promise<T>): Promise<T> {
     const name = `session.${operation}`;
-    const place = new Place(name, 8);
+    const place = Place.ofOperation(name, 8);
     this.#inFlight.push(place);
     try {
       const result = await fn(name);

@@ -74,7 +74,7 @@ export class Operations {
     const frame = frameIn(this.#transaction);
     const scope = frame?.completing === true ? null : (frame?.scope ?? null);
     // What completes a scope is never said to have been left behind.
-    const place = from ?? (scope === null ? new Place(operation, false) : new Place(operation));
+    const place = from ?? (scope === null ? new Place(operation, false) : Place.ofOperation(operation));
     return new Operation(this.#turns, this.#refuseAfterEnd, frame?.level ?? this.#turns.root, place, scope);
   }
 
