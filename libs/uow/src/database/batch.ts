@@ -164,11 +164,12 @@ const NO_VALUES: readonly unknown[] = Object.freeze([]);
 
 /** Values as the driver converts them; what it would leave alone is not handed to it. */
 function encoded(values: readonly unknown[], provider: Pick<ConnectionProvider, 'prepareValue'>): unknown[] {
-  const texts: unknown[] = [];
-  for (const value of values) {
-    if (typeof value === 'string' || value === null) texts.push(value);
-    else if (typeof value === 'number') texts.push(String(value));
-    else texts.push(value instanceof BinaryArray ? value : (provider.prepareValue(value) ?? null));
+  const texts = new Array<unknown>(values.length);
+  for (let at = 0; at < values.length; at++) {
+    const value = values[at];
+    if (typeof value === 'string' || value === null) texts[at] = value;
+    else if (typeof value === 'number') texts[at] = String(value);
+    else texts[at] = value instanceof BinaryArray ? value : (provider.prepareValue(value) ?? null);
   }
   return texts;
 }

@@ -47,17 +47,18 @@ export class FrontendMessages {
 
   /** @param values encoded: null, text, bytes or a binary array */
   bind(statement: string, values: readonly unknown[]): void {
-    let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * values.length + 2 + 4;
-    for (const value of values) space += 4 + spaceFor(value);
+    const count = values.length;
+    let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * count + 2 + 4;
+    for (let at = 0; at < count; at++) space += 4 + spaceFor(values[at]);
     this.#reserve(space);
     const start = this.#open(BIND);
     this.#cString('');
     this.#cString(statement);
-    this.#int16(values.length);
-    for (const value of values) this.#int16(typeof value === 'string' || value === null ? 0 : 1);
-    this.#int16(values.length);
+    this.#int16(count);
+    for (let at = 0; at < count; at++) this.#int16(typeof values[at] === 'string' || values[at] === null ? 0 : 1);
+    this.#int16(count);
     let apart = 0;
-    for (const value of values) apart += this.#value(value);
+    for (let at = 0; at < count; at++) apart += this.#value(values[at]);
     // All results as text.
     this.#int16(1);
     this.#int16(0);

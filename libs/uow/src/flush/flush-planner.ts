@@ -107,6 +107,7 @@ function stagesOf(
   order: TableOrder,
 ): Stage[] {
   const stages = new Map<string, Stage>();
+  const all: Stage[] = [];
   let last: EntityMapping | null = null;
   let stage: Stage | undefined;
   const stageOf = (mapping: EntityMapping): Stage => {
@@ -125,14 +126,17 @@ function stagesOf(
         detachments: [],
       };
       stages.set(name, stage);
+      // Few as a rule: where it belongs is found quicker than they are sorted.
+      let at = all.length;
+      while (at > 0 && all[at - 1]!.rank > stage.rank) at--;
+      all.splice(at, 0, stage);
     }
     return stage;
   };
   for (const insert of inserts) stageOf(insert.mapping).inserts.push(insert);
   for (const update of updates) stageOf(update.mapping).updates.push(update);
   for (const detachment of detachments) stageOf(detachment.mapping).detachments.push(detachment);
-  const all = [...stages.values()];
-  return all.length < 2 ? all : all.sort((a, b) => a.rank - b.rank);
+  return all;
 }
 
 function stageName(mapping: EntityMapping, order: TableOrder): string {
