@@ -1,6 +1,6 @@
 import { contenderNames, contenders } from '../contenders/contenders.js';
 import type { Measured, Results } from './results.js';
-import { shown } from './series.js';
+import { ratioOf, shown } from './series.js';
 
 /** The results as tables: one for each workload, a row for each contender. */
 export function markdown(results: Results): string {
@@ -10,7 +10,7 @@ export function markdown(results: Results): string {
     Object.entries(results.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ') + '.',
-    `Medians of ${results.rounds} interleaved rounds, least and most in brackets.`,
+    `Medians of ${results.rounds} interleaved rounds, least and most in brackets; a ratio is the median of those of the rounds.`,
     ...ids.map((id) => table(results.measured.filter(({ workload }) => workload === id))),
     '',
   ].join('\n\n');
@@ -34,7 +34,7 @@ function table(measured: readonly Measured[]): string {
     .map(({ contender, figure, cpuMs, wire, peakMiB }) => [
       nameOf({ contender }),
       `${shown(figure.median)} (${shown(figure.least)} to ${shown(figure.most)})`,
-      anchor === undefined ? '' : shown(figure.median / anchor.figure.median),
+      anchor === undefined ? '' : shown(ratioOf(figure, anchor.figure)),
       cpuMs === undefined ? '' : shown(cpuMs),
       wire === undefined ? '' : shown(wire.statements),
       wire === undefined ? '' : shown(wire.roundTrips),

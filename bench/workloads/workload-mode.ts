@@ -11,8 +11,8 @@ import { measureWorkload, type Bench, type Pace } from './measure.js';
 import { workloads } from './workload.js';
 
 const full: Pace = {
-  rounds: 5,
-  fixedRounds: 5,
+  rounds: 9,
+  fixedRounds: 9,
   fixedWarmUps: 20,
   ms: 1_000,
   warmUpMs: 5_000,
