@@ -134,6 +134,17 @@ describe('a row that a trigger swallows', () => {
   });
 });
 
+test('DEFAULT stands for a value of the child of a new parent', async () => {
+  const line = Object.assign(new Line(), { position: 1, price: (() => 'DEFAULT') as never });
+  const invoice = Object.assign(new Invoice(), { title: 'one', lines: [line] });
+  session.addAll([invoice, line]);
+  await session.commit();
+  expect(line.price).toBe('0.00');
+  expect(await env.database.query('SELECT position, price, "invoiceId" FROM line')).toEqual([
+    { position: 1, price: '0.00', invoiceId: invoice.id },
+  ]);
+});
+
 test.each([1, 30])(
   'a new parent that a trigger swallows, of %i children: it is the parent that the error names',
   async (children) => {

@@ -130,6 +130,16 @@ test('a removal is announced before and after', async () => {
   expect(heard).toEqual(['removing First', 'removed First']);
 });
 
+test('an object that was loaded beside one that is missing is told, too', async () => {
+  const first = Note.of('First');
+  session.add(first);
+  await session.commit();
+  await session.close();
+  const { id } = first;
+  await expect(session.getManyOrFail(Note, [id, 99])).rejects.toMatchObject({ code: 'UOW_ENTITY_NOT_FOUND', key: 99 });
+  expect((await session.get(Note, id))?.shown).toBe('* First');
+});
+
 test('a loaded object is told before it is handed out, and what that sets is no change', async () => {
   session.add(Note.of('First'));
   await session.commit();

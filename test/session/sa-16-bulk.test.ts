@@ -299,6 +299,19 @@ describe('bulkInsert', () => {
     expect(env.statements()).toEqual([]);
   });
 
+  test('a nested scope beside a bulk insert of many statements waits for all of it', async () => {
+    const rows = Array.from({ length: 80_000 }, (_, n) => ({ userId: n, status: 'x' }));
+    await env.manager.run(async () => {
+      const inserting = env.session.bulkInsert(Membership, rows);
+      while (env.statements().length === 0) await new Promise((resolve) => setImmediate(resolve));
+      const nested = env.manager.run({ propagation: 'NESTED' }, () => env.session.execute('SELECT 1'));
+      await Promise.all([inserting, nested]);
+    });
+    const sent = env.sent().map((sql) => sql.split(' ')[0]);
+    expect(sent.lastIndexOf('INSERT')).toBeLessThan(sent.indexOf('SAVEPOINT'));
+    expect(sent).toContain('INSERT');
+  });
+
   test('a row that the server refuses takes all before it along', async () => {
     const rows = Array.from({ length: 80_000 }, (_, n) => ({ userId: n % 79_999, status: 'x' }));
     await expect(session.bulkInsert(Membership, rows)).rejects.toMatchObject({ code: 'UOW_UNIQUE_VIOLATION' });

@@ -124,6 +124,22 @@ describe('COMMIT that arrived, its answer lost', () => {
     expect(rows).toBeDefined();
   });
 
+  test('of a transaction that only read by SQL of a session has no outcome to lose, and leaves no marker', async () => {
+    const read = async (own: TransactionFixture): Promise<void> => {
+      const transaction = ambientTransaction(own.source) as NonNullable<ReturnType<typeof ambientTransaction>>;
+      await transaction.run([{ text: 'SELECT count(*) FROM note' }], { readTransactionId: true });
+    };
+    const cut = fixture.proxy.cut({ sql: 'COMMIT' }, 'after');
+    await fixture.transactions.run(() => read(fixture));
+    expect(cut.hits).toBe(1);
+    await using certain = await transactionFixture({
+      options: { commitOutcome: 'certain' },
+      schema: COMMIT_MARKER_TABLE,
+    });
+    await certain.transactions.run(() => read(certain));
+    expect(await certain.database.query('SELECT 1 FROM uow_commit_marker')).toEqual([]);
+  });
+
   test('of a transaction that called a function which may write is unknown', async () => {
     const { transactions, sql, proxy } = fixture;
     const cut = proxy.cut({ sql: 'COMMIT' }, 'after');

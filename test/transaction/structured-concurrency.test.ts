@@ -1,4 +1,5 @@
 import { ambientTransaction } from '../../libs/uow/src/transaction/ambient.js';
+import { giveOperationsLines } from '../../libs/uow/src/transaction/place.js';
 import { controls, transactionFixture } from './transaction-fixture.js';
 import type { TransactionFixture } from './transaction-fixture.js';
 import { Gate, thrownBy, until } from './waiting.js';
@@ -232,6 +233,25 @@ describe('work that is not awaited', () => {
       ) as string,
     });
     expect(await fixture.notes()).toEqual([]);
+  });
+
+  test('in production is named with its line from the second message of a process on', async () => {
+    const { transactions, note } = fixture;
+    const before = giveOperationsLines(false);
+    try {
+      const message = async (): Promise<string> => {
+        const error = await thrownBy(
+          transactions.run({ label: 'Orders.place' }, () => {
+            void note('forgotten');
+          }),
+        );
+        return (error as unknown as Error).message;
+      };
+      expect(await message()).not.toContain('.ts:');
+      expect(await message()).toContain('.ts:');
+    } finally {
+      giveOperationsLines(before);
+    }
   });
 
   test('that is a transactional call is named with its place', async () => {

@@ -19,12 +19,14 @@ class FlushStatement implements ExplainedStatement {
   readonly text: string;
   readonly values: Statement['values'];
   readonly rowMode: Statement['rowMode'];
+  readonly prepare: Statement['prepare'];
   readonly #executor: FlushExecutor;
 
-  constructor({ text, values, rowMode }: Statement, executor: FlushExecutor) {
+  constructor({ text, values, rowMode, prepare }: Statement, executor: FlushExecutor) {
     this.text = text;
     this.values = values;
     this.rowMode = rowMode;
+    this.prepare = prepare;
     this.#executor = executor;
   }
 

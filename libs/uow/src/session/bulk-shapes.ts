@@ -60,8 +60,9 @@ export function checkBulkRows(mapping: EntityMapping, given: readonly object[], 
       const value = row[index];
       if (value === undefined) continue;
       isEmpty = false;
-      // All that a parameter may be but a symbol: whatever else is no value of the column, the server refuses.
-      if (typeof value === 'symbol') textParameter(value);
+      // All that a parameter may be but a symbol, or an array that holds one: whatever else is no value of the
+      // column, the server refuses.
+      if (typeof value === 'symbol' || Array.isArray(value)) textParameter(value);
     }
     if (isEmpty) throw nothingGiven(mapping, operation);
   }

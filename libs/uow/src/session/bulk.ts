@@ -73,7 +73,8 @@ export class Bulk {
     const slices = new InsertSlices(mapping, rows, options, operation);
     const transaction = this.#writing(operation);
     const pipeline = new InsertPipeline(transaction, (statements) => this.#run(transaction, statements, operation));
-    await pipeline.send(slices);
+    // One operation, between whose statements nothing of another branch comes.
+    await transaction.exclusive(operation, () => pipeline.send(slices));
     const { results, places } = pipeline;
     const count = results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0);
     // Which rows were there already is not told: what the session has of the table is read again.

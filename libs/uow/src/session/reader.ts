@@ -105,7 +105,11 @@ export class Reader {
     const shown = objects.map((object) =>
       object == null ? null : visible(this.#unit.own(object)!, mapping, withDeleted),
     );
-    if (isRequired && shown.includes(null)) throw notFound(mapping, ids, shown, operation);
+    if (isRequired && shown.includes(null)) {
+      // Those that are there may be used all the same.
+      await this.rows.tellLoaded();
+      throw notFound(mapping, ids, shown, operation);
+    }
     return shown;
   }
 

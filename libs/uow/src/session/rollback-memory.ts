@@ -68,6 +68,7 @@ class Level {
     const at = this.#placeOf(state);
     if (at === undefined) return;
     this.#states[at] = null;
+    this.#saved[at] = UNMET;
     this.#places?.delete(state);
   }
 

@@ -1,4 +1,5 @@
-import { mayWrite } from './commit-outcome.js';
+import type { DatabaseConnection } from '../database/database-connection.js';
+import { mayWrite, outcomeOf, questionForId } from './commit-outcome.js';
 
 test.each([
   'SELECT value FROM note WHERE value IN ($1)',
@@ -27,4 +28,28 @@ test.each([
   'COPY note FROM STDIN',
 ])('may write: %s', (text) => {
   expect(mayWrite(text)).toBe(true);
+});
+
+describe('since when the server runs', () => {
+  const answer = (...row: (string | null)[]): Parameters<typeof outcomeOf>[2] => ({ rows: [row] }) as never;
+  const connect = (): DatabaseConnection => ({ processId: 7, serverStarted: null }) as DatabaseConnection;
+
+  test('is remembered of a connection to the server itself', () => {
+    const connection = connect();
+    expect(outcomeOf(null as never, connection, answer('1', '1000.5', '7'))).not.toBeNull();
+    expect(connection.serverStarted).toBe('1000.5');
+    expect(questionForId(connection).text).not.toContain('pg_postmaster_start_time');
+    expect(outcomeOf(null as never, connection, answer('2'))).not.toBeNull();
+  });
+
+  test('is asked each time behind a pooler, which may have another server the next time', () => {
+    const connection = connect();
+    expect(outcomeOf(null as never, connection, answer('1', '1000.5', '8'))).not.toBeNull();
+    expect(connection.serverStarted).toBeNull();
+    expect(questionForId(connection).text).toContain('pg_postmaster_start_time');
+  });
+
+  test('says nothing where the transaction has no id', () => {
+    expect(outcomeOf(null as never, connect(), answer(null, '1000.5', '7'))).toBeNull();
+  });
 });

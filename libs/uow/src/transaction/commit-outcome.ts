@@ -11,7 +11,7 @@ import { IllegalTransactionStateError } from '../errors/transaction-errors.js';
  * transaction itself (`commitOutcome: 'certain'`) tells in every case.
  */
 
-/** Since when the server runs; as a number, which no setting of a session prints otherwise. */
+/** Since when the server runs; in a form that depends on no time zone. */
 const SERVER_START = 'extract(epoch FROM pg_postmaster_start_time())::text';
 
 /** Reads the id behind the first lock or write; NULL where the transaction has none yet. */
@@ -20,9 +20,9 @@ const TRANSACTION_ID: Statement = Object.freeze({
   rowMode: 'array',
 });
 
-/** The same on a connection of which it is not known yet since when its server runs. */
-const TRANSACTION_ID_AND_SERVER_START: Statement = Object.freeze({
-  text: `SELECT pg_current_xact_id_if_assigned()::text, ${SERVER_START}`,
+/** The same on a connection of which it is not known yet since when its server runs, and whether it is the server's own. */
+const TRANSACTION_ID_AND_SERVER: Statement = Object.freeze({
+  text: `SELECT pg_current_xact_id_if_assigned()::text, ${SERVER_START}, pg_backend_pid()::text`,
   rowMode: 'array',
 });
 
@@ -36,7 +36,7 @@ const MARK =
 
 /** What to send behind the first lock or write. */
 export function questionForId(connection: DatabaseConnection): Statement {
-  return connection.serverStarted === null ? TRANSACTION_ID_AND_SERVER_START : TRANSACTION_ID;
+  return connection.serverStarted === null ? TRANSACTION_ID_AND_SERVER : TRANSACTION_ID;
 }
 
 /** What the answer says; null where the transaction has no id yet. */
@@ -45,11 +45,11 @@ export function outcomeOf(
   connection: DatabaseConnection,
   answer: StatementResult | undefined,
 ): CommitOutcome | null {
-  const [id = null, started = null] = (answer?.rows as (string | null)[][] | undefined)?.[0] ?? [];
-  connection.serverStarted ??= started;
-  return id === null || connection.serverStarted === null
-    ? null
-    : new CommitOutcome(database, id, connection.serverStarted);
+  const [id = null, told = null, processId] = (answer?.rows as (string | null)[][] | undefined)?.[0] ?? [];
+  const started = told ?? connection.serverStarted;
+  // A pooler in between has process ids of its own, and may have another server behind it the next time.
+  if (Number(processId) === connection.processId) connection.serverStarted = started;
+  return id === null || started === null ? null : new CommitOutcome(database, id, started);
 }
 
 export type CommitVerdict = 'committed' | 'aborted' | 'unknown';

@@ -20,7 +20,7 @@ import { TransactionHooks } from './transaction-hooks.js';
 import type { HookName } from './transaction-hooks.js';
 import type { CommitPayload } from './transaction-synchronization.js';
 import { TransactionWire } from './transaction-wire.js';
-import { WireOwner } from './wire-owner.js';
+import { TransactionWireHost } from './transaction-wire-host.js';
 import { Turns } from './turns.js';
 import type { TurnLevel } from './turns.js';
 
@@ -95,7 +95,7 @@ export class PhysicalTransaction implements ConnectionHolder {
 
   get #wire(): TransactionWire {
     return (this.#madeWire ??= new TransactionWire(
-      new WireOwner(this, this.#expiresAt, this.#givingUp, this.#operations),
+      new TransactionWireHost(this, this.#expiresAt, this.#givingUp, this.#operations),
     ));
   }
 

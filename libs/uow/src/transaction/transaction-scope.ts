@@ -86,8 +86,10 @@ export class TransactionScope implements Frame {
 
   leave(place: Place): void {
     const inFlight = this.#inFlight;
-    if (inFlight[inFlight.length - 1] === place) inFlight.pop();
-    else inFlight.splice(inFlight.indexOf(place), 1);
+    const at = inFlight.lastIndexOf(place);
+    if (at === -1) return;
+    if (at === inFlight.length - 1) inFlight.pop();
+    else inFlight.splice(at, 1);
     if (inFlight.length === 0) this.#settled?.();
   }
 

@@ -122,9 +122,7 @@ export class TransactionWire {
       before === 0 && !readId
         ? statements
         : [...opening, ...controls, ...statements, ...(readId ? [questionForId(connection)] : [])];
-    // Whoever wants the id says that something is locked or written.
-    if (readTransactionId) this.#wrote = true;
-    else this.#noteWrites(statements);
+    this.#noteWrites(statements);
     let results: StatementResult[];
     const stopWatching = this.#host.watch(connection);
     try {

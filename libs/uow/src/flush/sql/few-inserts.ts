@@ -80,13 +80,17 @@ function textFor(number: number, rows: readonly Row[]): string {
   const inserts = rows.map(({ change, given, asked }, at) => {
     const { mapping } = change;
     const parents = new Set<number>();
+    // DEFAULT, say, may stand in VALUES only.
+    const takesExpressions = given.some((column) => change.values[column.index] instanceof SqlExpression);
     const list = given.map((column) => {
       const value = change.values[column.index];
       if (value instanceof SqlExpression) return value.sql;
       const reference = referenceOf(value, rows);
       if (reference === null) return `$${++parameter}`;
+      const { sql } = (value as KeyOfInsert).column;
+      if (takesExpressions) return `(SELECT i.${sql} FROM i${reference} AS i)`;
       parents.add(reference);
-      return `i${reference}.${(value as KeyOfInsert).column.sql}`;
+      return `i${reference}.${sql}`;
     });
     const key = mapping.keyColumns[0]!;
     const found = (column: ColumnMapping): string => `(SELECT i.${column.sql} FROM i${at} AS i)`;

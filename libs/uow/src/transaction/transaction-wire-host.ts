@@ -9,7 +9,7 @@ import { openingStatements } from './transaction-definition.js';
 import type { WireHost } from './transaction-wire.js';
 
 /** The transaction as its wire sees it. */
-export class WireOwner implements WireHost {
+export class TransactionWireHost implements WireHost {
   readonly #transaction: PhysicalTransaction;
   readonly #expiresAt: number;
   readonly #givingUp: GivingUp;
