@@ -11,13 +11,13 @@ import { measureWorkload, type Bench, type Pace } from './measure.js';
 import { workloads } from './workload.js';
 
 const full: Pace = {
-  rounds: 7,
-  fixedRounds: 7,
+  rounds: 5,
+  fixedRounds: 5,
   fixedWarmUps: 20,
   ms: 1_000,
   warmUpMs: 5_000,
   warmUpOperations: 20_000,
-  longestWarmUpMs: 12_000,
+  longestWarmUpMs: 6_000,
 };
 const quick: Pace = {
   rounds: 3,
