@@ -10,7 +10,7 @@ export function markdown(results: Results): string {
     Object.entries(results.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ') + '.',
-    `Medians of ${results.rounds} interleaved rounds, least and most in brackets.`,
+    `Medians of ${results.rounds} interleaved rounds, least and most in brackets; a ratio is the median of those of the rounds.`,
     ...ids.map((id) => table(results.measured.filter(({ workload }) => workload === id))),
     '',
   ].join('\n\n');

@@ -3,8 +3,8 @@ export interface Spread {
   readonly median: number;
   readonly least: number;
   readonly most: number;
-  /** In the order in which they were measured; results that were kept before have none. */
-  readonly rounds?: readonly number[];
+  /** In the order in which they were measured. */
+  readonly rounds: readonly number[];
 }
 
 export function spreadOf(values: readonly number[]): Spread {
@@ -13,10 +13,8 @@ export function spreadOf(values: readonly number[]): Spread {
 }
 
 /** The median of what the rounds say, each compared with the other's of the same round: the machine's speed drifts. */
-export function ratioOf({ rounds, median }: Spread, other: Spread): number {
-  if (rounds === undefined || other.rounds === undefined) return median / other.median;
-  const others = other.rounds;
-  return medianOf(rounds.map((value, at) => value / others[at]!).sort((a, b) => a - b));
+export function ratioOf(one: Spread, other: Spread): number {
+  return medianOf(one.rounds.map((value, at) => value / other.rounds[at]!).sort((a, b) => a - b));
 }
 
 function medianOf(sorted: readonly number[]): number {
