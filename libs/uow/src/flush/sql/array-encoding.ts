@@ -1,5 +1,6 @@
 import { BinaryArray } from '../../database/binary-array.js';
 import type { ColumnMapping } from '../../database/entity-mapping.js';
+import { isCommonInstant } from './array-parameter.js';
 
 /**
  * One-dimensional arrays in PostgreSQL's binary form. The server takes numbers and instants from it as they are, where
@@ -71,15 +72,6 @@ const TIMESTAMPTZ: ElementEncoding['encode'] = (values, oid) =>
 const HALF = 2 ** 32;
 /** Where PostgreSQL begins to count. */
 const EPOCH = Date.UTC(2000, 0, 1);
-const FIRST_INSTANT = Date.UTC(1000, 0, 1);
-const LAST_INSTANT = Date.UTC(9999, 11, 31);
-
-/** Years of which nobody doubts what they are; the driver writes any other as a text. */
-function isCommonInstant(value: unknown): boolean {
-  if (!(value instanceof Date)) return false;
-  const time = value.getTime();
-  return time >= FIRST_INSTANT && time <= LAST_INSTANT;
-}
 
 function isBetween(least: number, most: number): (value: unknown) => boolean {
   return (value) => Number.isInteger(value) && (value as number) >= least && (value as number) <= most;

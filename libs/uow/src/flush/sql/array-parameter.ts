@@ -25,7 +25,7 @@ function jsonLiteral(column: ColumnMapping, values: readonly unknown[]): string 
         if (Number.isFinite(value)) continue;
         return null;
       default:
-        if (value === null || (isInstant && isCommonInstant(value))) continue;
+        if (value === null || (isInstant && isCommonInstant(value) && value.toJSON === Date.prototype.toJSON)) continue;
         return null;
     }
   }
@@ -42,9 +42,9 @@ function hasForeignEscape(json: string): boolean {
   return false;
 }
 
-/** A date whose ISO text everybody reads alike: its year has four digits. */
-function isCommonInstant(value: unknown): boolean {
-  if (!(value instanceof Date) || value.toJSON !== Date.prototype.toJSON) return false;
+/** A date of which nobody doubts what it is, and whose ISO text everybody reads alike: its year has four digits. */
+export function isCommonInstant(value: unknown): value is Date {
+  if (!(value instanceof Date)) return false;
   const time = value.getTime();
   return time >= FIRST_INSTANT && time <= LAST_INSTANT;
 }
