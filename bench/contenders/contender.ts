@@ -5,6 +5,9 @@ export interface TransferDesk {
   transfer(source: number, target: number, amount: number): Promise<void>;
 }
 
+/** Finds so many accounts by their keys, one after the other; the next time it goes on from there, round and round. */
+export type Find = (times: number) => Promise<void>;
+
 /** One contender as the workloads drive it. What it does not offer, or what is not asked of it, is left out. */
 export interface BenchContender extends TransferDesk {
   /** A transaction in which nothing happens. */
@@ -21,8 +24,8 @@ export interface BenchContender extends TransferDesk {
   loadMeasurementsReadOnly?(count: number): Promise<unknown[]>;
   /** Loads parents, each with its children in a property. */
   loadFamilies?(): Promise<unknown[]>;
-  /** Finds accounts by their keys, one after the other, round and round, in one session or whatever comes near it. */
-  findAccounts?(times: number): Promise<unknown>;
+  /** Opens one session, or whatever comes near it, for the work, which finds accounts in it. */
+  findAccounts?<T>(work: (find: Find) => Promise<T>): Promise<T>;
   close(): Promise<void>;
 }
 

@@ -2,8 +2,8 @@ import { asc, eq, inArray, lte, relations } from 'drizzle-orm';
 import { drizzle } from 'drizzle-orm/node-postgres';
 import { boolean, doublePrecision, integer, pgTable, text, timestamp, varchar } from 'drizzle-orm/pg-core';
 import pg from 'pg';
-import { accounts } from '../bank/bank-schema.js';
 import type { BenchAddress, BenchContender } from './contender.js';
+import { findInTurn } from './find-in-turn.js';
 
 const account = pgTable('account', {
   id: integer().primaryKey().generatedByDefaultAsIdentity(),
@@ -120,14 +120,7 @@ export async function open({ url, poolSize }: BenchAddress): Promise<BenchConten
     loadMeasurements: (count) =>
       db.select().from(measurement).where(lte(measurement.id, count)).orderBy(asc(measurement.id)),
     loadFamilies: () => db.query.parent.findMany({ with: { children: true } }),
-    findAccounts: async (times) => {
-      for (let i = 0; i < times; i++) {
-        await db
-          .select()
-          .from(account)
-          .where(eq(account.id, (i % accounts) + 1));
-      }
-    },
+    findAccounts: (work) => work(findInTurn((id) => db.select().from(account).where(eq(account.id, id)))),
     close: () => pool.end(),
   };
 }

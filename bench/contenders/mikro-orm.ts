@@ -1,7 +1,7 @@
 import { defineEntity, LockMode, p, RequestContext, TransactionPropagation } from '@mikro-orm/core';
 import { MikroORM } from '@mikro-orm/postgresql';
-import { accounts } from '../bank/bank-schema.js';
 import type { BenchAddress, BenchContender } from './contender.js';
+import { findInTurn } from './find-in-turn.js';
 
 const Account = defineEntity({
   name: 'Account',
@@ -122,9 +122,9 @@ export async function open({ url, poolSize }: BenchAddress): Promise<BenchConten
     loadMeasurementsReadOnly: (count) =>
       em.fork().find(Measurement, { id: { $lte: count } }, { orderBy: { id: 'asc' }, disableIdentityMap: true }),
     loadFamilies: () => em.fork().find(Parent, {}, { populate: ['children'] }),
-    findAccounts: async (times) => {
+    findAccounts: (work) => {
       const fork = em.fork();
-      for (let i = 0; i < times; i++) await fork.findOne(Account, (i % accounts) + 1);
+      return work(findInTurn((id) => fork.findOne(Account, id)));
     },
     close: () => orm.close(true),
   };

@@ -3,9 +3,9 @@ import { NestFactory } from '@nestjs/core';
 import { TypeOrmModule } from '@nestjs/typeorm';
 import { DbSession, Transactional, UowModule } from 'nestjs-uow';
 import { LessThanOrEqual } from 'typeorm';
-import { accounts } from '../bank/bank-schema.js';
 import { Account, bankEntities, Child, Measurement, Parent, Posting, Transfer } from '../bank/bank.entities.js';
-import type { BenchAddress, BenchContender, HttpParts, TransferDesk } from './contender.js';
+import type { BenchAddress, BenchContender, Find, HttpParts, TransferDesk } from './contender.js';
+import { findInTurn } from './find-in-turn.js';
 
 @Injectable()
 class Desk implements TransferDesk {
@@ -67,8 +67,8 @@ class Desk implements TransferDesk {
   }
 
   @Transactional()
-  async findAccounts(times: number): Promise<void> {
-    for (let i = 0; i < times; i++) await this.session.get(Account, (i % accounts) + 1);
+  async findAccounts<T>(work: (find: Find) => Promise<T>): Promise<T> {
+    return await work(findInTurn((id) => this.session.get(Account, id)));
   }
 }
 
@@ -94,7 +94,7 @@ export async function open(address: BenchAddress): Promise<BenchContender> {
     loadMeasurements: (count) => desk.loadMeasurements(count),
     loadMeasurementsReadOnly: (count) => desk.loadMeasurementsReadOnly(count),
     loadFamilies: () => desk.loadFamilies(),
-    findAccounts: (times) => desk.findAccounts(times),
+    findAccounts: (work) => desk.findAccounts(work),
     close: () => app.close(),
   };
 }

@@ -1,7 +1,8 @@
 import pg from 'pg';
-import { accounts } from '../bank/bank-schema.js';
 import type { BenchAddress, BenchContender } from './contender.js';
+import { findInTurn } from './find-in-turn.js';
 import {
+  findAccount,
   insertChildren,
   insertParents,
   lockAccounts,
@@ -56,16 +57,7 @@ export async function open({ url, poolSize }: BenchAddress): Promise<BenchConten
         for (const row of rows) row.quantity += 1;
         await Promise.all([client.query(writeMeasurements(rows)), client.query('COMMIT')]);
       }),
-    findAccounts: (times) =>
-      withClient(async (client) => {
-        for (let i = 0; i < times; i++) {
-          await client.query({
-            name: 'find account',
-            text: 'SELECT id, owner, balance FROM account WHERE id = $1',
-            values: [(i % accounts) + 1],
-          });
-        }
-      }),
+    findAccounts: (work) => withClient((client) => work(findInTurn((id) => client.query(findAccount(id))))),
     close: () => pool.end(),
   };
 }

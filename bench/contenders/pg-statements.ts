@@ -63,6 +63,10 @@ export function insertChildren(parents: readonly { readonly id: number }[], chil
   };
 }
 
+export function findAccount(id: number): QueryConfig {
+  return { name: 'find account', text: 'SELECT id, owner, balance FROM account WHERE id = $1', values: [id] };
+}
+
 export function readMeasurements(count: number): QueryConfig {
   return {
     name: 'read measurements',

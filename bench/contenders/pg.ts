@@ -1,7 +1,8 @@
 import pg from 'pg';
-import { accounts } from '../bank/bank-schema.js';
 import type { BenchAddress, BenchContender } from './contender.js';
+import { findInTurn } from './find-in-turn.js';
 import {
+  findAccount,
   insertChildren,
   insertParents,
   lockAccounts,
@@ -65,16 +66,13 @@ export async function open({ url, poolSize }: BenchAddress): Promise<BenchConten
       for (const child of children.rows) byId.get(child.parent_id)!.children.push(child);
       return parents.rows;
     },
-    findAccounts: async (times) => {
+    findAccounts: async (work) => {
       const client = await pool.connect();
-      for (let i = 0; i < times; i++) {
-        await client.query({
-          name: 'find account',
-          text: 'SELECT id, owner, balance FROM account WHERE id = $1',
-          values: [(i % accounts) + 1],
-        });
+      try {
+        return await work(findInTurn((id) => client.query(findAccount(id))));
+      } finally {
+        client.release();
       }
-      client.release();
     },
     close: () => pool.end(),
   };

@@ -1,7 +1,7 @@
 import { DataSource, LessThanOrEqual } from 'typeorm';
-import { accounts } from '../bank/bank-schema.js';
 import { Account, bankEntities, Measurement, Parent } from '../bank/bank.entities.js';
 import type { BenchAddress, BenchContender } from './contender.js';
+import { findInTurn } from './find-in-turn.js';
 import { transferByTypeorm } from './typeorm-transfer.js';
 
 export async function open({ url, poolSize }: BenchAddress): Promise<BenchContender> {
@@ -34,9 +34,7 @@ export async function open({ url, poolSize }: BenchAddress): Promise<BenchConten
     loadMeasurements: (count) =>
       dataSource.manager.find(Measurement, { where: { id: LessThanOrEqual(count) }, order: { id: 'ASC' } }),
     loadFamilies: () => dataSource.manager.find(Parent, { relations: { children: true } }),
-    findAccounts: async (times) => {
-      for (let i = 0; i < times; i++) await dataSource.manager.findOneBy(Account, { id: (i % accounts) + 1 });
-    },
+    findAccounts: (work) => work(findInTurn((id) => dataSource.manager.findOneBy(Account, { id }))),
     close: () => dataSource.destroy(),
   };
 }

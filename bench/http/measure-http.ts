@@ -1,6 +1,7 @@
 import { accounts } from '../bank/bank-schema.js';
 import type { Contender } from '../contenders/contenders.js';
 import { ContenderProcess } from '../process/contender-process.js';
+import { startTogether } from '../process/start-together.js';
 import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
 import { workloads } from '../workloads/workload.js';
@@ -42,70 +43,81 @@ const greeting: readonly Omit<Served, 'platform'>[] = [
   { label: 'nestjs-cls', kind: 'get', modules: 'nestjs-cls' },
 ];
 
+/** Something that applications are asked over HTTP. */
+export interface HttpWorkload {
+  readonly id: string;
+  readonly title: string;
+  served(asked: readonly Contender[]): readonly Served[];
+}
+
 /** `POST /transfers` on Nest's Express adapter, and a GET that needs no database on both. */
-export async function measureHttp(bench: Bench): Promise<Measured[]> {
-  const served = posting
-    .filter((name) => bench.asked.includes(name))
-    .map((name): Served => ({ label: name, kind: 'transfers', modules: name, platform: 'Express' }));
-  return [
-    ...(await measure('F, POST /transfers', `POST /transfers, ${connections} connections`, served, bench)),
-    ...(await greetings('F, GET', 'Express', bench)),
-    ...(await greetings('F, GET, Fastify', 'Fastify', bench)),
-  ];
+export const httpWorkloads: readonly HttpWorkload[] = [
+  {
+    id: 'F, POST /transfers',
+    title: `POST /transfers, ${connections} connections`,
+    served: (asked) =>
+      posting
+        .filter((name) => asked.includes(name))
+        .map((name) => ({ label: name, kind: 'transfers', modules: name, platform: 'Express' })),
+  },
+  greetings('F, GET', 'Express'),
+  greetings('F, GET, Fastify', 'Fastify'),
+];
+
+function greetings(id: string, platform: Platform): HttpWorkload {
+  return {
+    id,
+    title: `GET without a database, ${platform}, ${connections} connections`,
+    served: () => greeting.map((one) => ({ ...one, platform })),
+  };
 }
 
-function greetings(id: string, platform: Platform, bench: Bench): Promise<Measured[]> {
-  const served = greeting.map((one): Served => ({ ...one, platform }));
-  return measure(id, `GET without a database, ${platform}, ${connections} connections`, served, bench);
-}
-
-interface Running {
+interface Running extends AsyncDisposable {
   readonly application: Served;
   readonly process: ContenderProcess<HttpMessage>;
   readonly port: number;
   readonly results: { readonly load: LoadResult; readonly cpuMs: number }[];
 }
 
-async function measure(id: string, title: string, served: readonly Served[], bench: Bench): Promise<Measured[]> {
-  const running: Running[] = [];
-  try {
-    for (const application of served) {
-      const process = new ContenderProcess<HttpMessage>(new URL('./http-process.ts', import.meta.url), [
-        application.kind,
-        application.modules,
-        bench.url,
-        application.platform,
-        application.layer ?? 'none',
-      ]);
-      const first = await process.next(patience);
-      if (first.kind !== 'message' || !('port' in first.message)) {
-        await process.end();
-        throw new Error(`${application.label} did not listen: ${process.errors}`);
-      }
-      const one: Running = { application, process, port: first.message.port, results: [] };
-      running.push(one);
-      await warmUp(one, bench);
-    }
-    for (let round = 0; round < bench.pace.rounds; round++) {
-      for (const one of running) {
-        await bank.prepare?.(bench.client);
-        await cpuOf(one);
-        const result = await request(one, bench.pace.ms);
-        one.results.push({ load: result, cpuMs: await cpuOf(one) });
-        if (one.application.kind !== 'transfers') continue;
-        await bank.check?.(bench.client, { operations: result.requests, ms: 0, cpuMs: 0, peakMiB: 0 });
-      }
-    }
-    return running.map(({ application, results }) => {
-      const figure = spreadOf(results.map(({ load: { requests, ms } }) => (requests / ms) * 1_000));
-      bench.log(`${id} · ${application.label}: ${figure.median.toFixed(1)} per s`);
-      const requests = results.reduce((sum, each) => sum + each.load.requests, 0);
-      const cpuMs = results.reduce((sum, each) => sum + each.cpuMs, 0) / requests;
-      return { workload: id, title, unit: 'per s', contender: application.label, figure, cpuMs };
-    });
-  } finally {
-    for (const { process } of running) await process.end();
+async function start(application: Served, url: string): Promise<Running> {
+  const process = new ContenderProcess<HttpMessage>(new URL('./http-process.ts', import.meta.url), [
+    application.kind,
+    application.modules,
+    url,
+    application.platform,
+    application.layer ?? 'none',
+  ]);
+  const end = (): Promise<void> => process.end();
+  const first = await process.next(patience);
+  if (first.kind === 'message' && 'port' in first.message) {
+    return { application, process, port: first.message.port, results: [], [Symbol.asyncDispose]: end };
   }
+  await end();
+  throw new Error(`${application.label} did not listen: ${process.errors}`);
+}
+
+/** All applications warm, then round by round in turn. */
+export async function measureHttp({ id, title, served }: HttpWorkload, bench: Bench): Promise<Measured[]> {
+  await using started = await startTogether(served(bench.asked).map((application) => start(application, bench.url)));
+  const running = started.all;
+  for (const one of running) await warmUp(one, bench);
+  for (let round = 0; round < bench.pace.rounds; round++) {
+    for (const one of running) {
+      await bank.prepare?.(bench.client);
+      await cpuOf(one);
+      const result = await request(one, bench.pace.ms);
+      one.results.push({ load: result, cpuMs: await cpuOf(one) });
+      if (one.application.kind !== 'transfers') continue;
+      await bank.check?.(bench.client, { operations: result.requests, ms: 0, cpuMs: 0, peakMiB: 0 });
+    }
+  }
+  return running.map(({ application, results }) => {
+    const figure = spreadOf(results.map(({ load: { requests, ms } }) => (requests / ms) * 1_000));
+    bench.log(`${id} · ${application.label}: ${figure.median.toFixed(1)} per s`);
+    const requests = results.reduce((sum, each) => sum + each.load.requests, 0);
+    const cpuMs = results.reduce((sum, each) => sum + each.cpuMs, 0) / requests;
+    return { workload: id, title, unit: 'per s', contender: application.label, figure, cpuMs };
+  });
 }
 
 async function warmUp(one: Running, { pace, client }: Bench): Promise<void> {

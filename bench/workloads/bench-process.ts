@@ -1,6 +1,6 @@
 // One contender's process: opens it and does jobs, one at a time.
 import { accounts } from '../bank/bank-schema.js';
-import type { BenchContender, ContenderModule } from '../contenders/contender.js';
+import type { BenchContender, ContenderModule, Find } from '../contenders/contender.js';
 import type { BenchMessage, Job, JobResult } from './job.js';
 
 const [name, url, poolSize] = process.argv.slice(2) as [string, string, string];
@@ -32,24 +32,10 @@ async function repeat(work: () => Promise<unknown>, ms: number, limit = Infinity
   return done;
 }
 
-async function run(job: Job): Promise<{ operations: number; seen?: JobResult['seen'] }> {
-  switch (job.kind) {
-    case 'transfers': {
-      const share = Math.ceil((job.limit ?? Infinity) / job.concurrency);
-      const lanes = Array.from({ length: job.concurrency }, () => repeat(transferAtRandom, job.ms, share));
-      const done = await Promise.all(lanes);
-      return { operations: done.reduce((sum, each) => sum + each, 0) };
-    }
-    case 'empty':
-      return { operations: await repeat(() => contender.emptyTransaction(), job.ms, job.limit) };
-    case 'joined':
-      return { operations: await repeat(() => contender.joinedCalls!(callsAtOnce), job.ms, job.limit, callsAtOnce) };
-    case 'call': {
-      const operation = contender[job.operation] as (...args: readonly number[]) => Promise<unknown>;
-      const value = await operation(...job.args);
-      return { operations: 1, ...(Array.isArray(value) ? { seen: measure(value) } : {}) };
-    }
-  }
+async function transfers(concurrency: number, ms: number, limit = Infinity): Promise<number> {
+  const share = Math.ceil(limit / concurrency);
+  const done = await Promise.all(Array.from({ length: concurrency }, () => repeat(transferAtRandom, ms, share)));
+  return done.reduce((sum, each) => sum + each, 0);
 }
 
 function measure(rows: readonly any[]): NonNullable<JobResult['seen']> {
@@ -58,16 +44,45 @@ function measure(rows: readonly any[]): NonNullable<JobResult['seen']> {
   return { rows: rows.length, below };
 }
 
-async function perform(job: Job): Promise<JobResult> {
-  if (job.kind === 'call' && job.collects === true) globalThis.gc?.();
+/** @param work gives how many operations it did */
+async function timed(work: () => Promise<number>): Promise<JobResult> {
   const rss = process.memoryUsage.rss();
   const cpu = process.cpuUsage();
   const start = performance.now();
-  const { operations, seen } = await run(job);
+  const operations = await work();
   const ms = performance.now() - start;
   const { user, system } = process.cpuUsage(cpu);
   const peakMiB = Math.max(0, process.resourceUsage().maxRSS / 1024 - rss / 1024 / 1024);
-  return { operations, ms, cpuMs: (user + system) / 1000, peakMiB, ...(seen === undefined ? {} : { seen }) };
+  return { operations, ms, cpuMs: (user + system) / 1000, peakMiB };
+}
+
+async function perform(job: Job): Promise<JobResult> {
+  switch (job.kind) {
+    case 'transfers':
+      return await timed(() => transfers(job.concurrency, job.ms, job.limit));
+    case 'empty':
+      return await timed(() => repeat(() => contender.emptyTransaction(), job.ms, job.limit));
+    case 'joined':
+      return await timed(() => repeat(() => contender.joinedCalls!(callsAtOnce), job.ms, job.limit, callsAtOnce));
+    case 'finds': {
+      const finds = (find: Find): Promise<number> => repeat(() => find(callsAtOnce), job.ms, job.limit, callsAtOnce);
+      if (!job.loaded) return await timed(() => contender.findAccounts!(finds));
+      return await contender.findAccounts!(async (find) => {
+        await find(accounts);
+        return await timed(() => finds(find));
+      });
+    }
+    case 'call': {
+      if (job.collects === true) globalThis.gc?.();
+      const operation = contender[job.operation] as (...args: readonly number[]) => Promise<unknown>;
+      let value: unknown;
+      const result = await timed(async () => {
+        value = await operation(...job.args);
+        return 1;
+      });
+      return Array.isArray(value) ? { ...result, seen: measure(value) } : result;
+    }
+  }
 }
 
 function tell(message: BenchMessage): void {

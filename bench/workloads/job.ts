@@ -6,6 +6,14 @@ export type Job =
   | { readonly kind: 'transfers'; readonly concurrency: number; readonly ms: number; readonly limit?: number }
   /** Empty transactions, or joined calls, one after the other for a time or up to a number. */
   | { readonly kind: 'empty' | 'joined'; readonly ms: number; readonly limit?: number }
+  /** Finds by key in one session, for a time or up to a number. */
+  | {
+      readonly kind: 'finds';
+      /** Each account is found once before, untimed; otherwise the session is timed from its beginning to its end. */
+      readonly loaded: boolean;
+      readonly ms: number;
+      readonly limit?: number;
+    }
   /** One call. */
   | {
       readonly kind: 'call';
@@ -16,12 +24,7 @@ export type Job =
     };
 
 export type Operation =
-  | 'insertFamilies'
-  | 'changeMeasurements'
-  | 'loadMeasurements'
-  | 'loadMeasurementsReadOnly'
-  | 'loadFamilies'
-  | 'findAccounts';
+  'insertFamilies' | 'changeMeasurements' | 'loadMeasurements' | 'loadMeasurementsReadOnly' | 'loadFamilies';
 
 export interface JobResult {
   readonly operations: number;

@@ -1,5 +1,6 @@
 import type pg from 'pg';
-import { contenderNames, type Contender } from '../contenders/contenders.js';
+import type { Contender } from '../contenders/contenders.js';
+import { startTogether } from '../process/start-together.js';
 import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
 import { CountingProxy } from '../wire/counting-proxy.js';
@@ -10,8 +11,8 @@ import type { Workload } from './workload.js';
 
 export interface Pace {
   readonly rounds: number;
-  /** For fixed work, whose rounds are long. */
-  readonly fixedRounds: number;
+  /** Of work whose rounds are long. */
+  readonly longRounds: number;
   /** How often fixed work is done before, unless it takes longer than the warm-up may. */
   readonly fixedWarmUps: number;
   /** Of one round; milliseconds. */
@@ -32,50 +33,70 @@ export interface Bench {
   /** A connection that sets up and checks. */
   readonly client: pg.Client;
   readonly asked: readonly Contender[];
+  /** What contenders offer, of those that were started before. */
+  readonly offers: Map<Contender, RunningContender['offers']>;
   readonly pace: Pace;
   readonly log: (line: string) => void;
   readonly counted: CountedContenders;
 }
 
+/** Measures workloads that share the processes of their contenders. */
+export async function measureShared(workloads: readonly Workload[], bench: Bench): Promise<Measured[]> {
+  const { delay } = workloads[0]!;
+  await using proxy = delay === undefined ? undefined : await CountingProxy.start(bench.url, { delay });
+  const isNeeded = (offers: RunningContender['offers'] | undefined): boolean =>
+    offers === undefined || workloads.some(({ needs }) => offers.has(needs));
+  await using started = await startTogether(
+    bench.asked
+      .filter((name) => isNeeded(bench.offers.get(name)))
+      .map((name) => RunningContender.start(name, proxy?.url ?? bench.url)),
+  );
+  for (const contender of started.all) {
+    bench.offers.set(contender.name, contender.offers);
+    if (!isNeeded(contender.offers)) await contender[Symbol.asyncDispose]();
+  }
+  const measured: Measured[] = [];
+  for (const workload of workloads) {
+    const running = started.all.filter(({ offers }) => offers.has(workload.needs));
+    measured.push(...(await measureWorkload(workload, running, bench)));
+  }
+  return measured;
+}
+
 /** Measures one workload: all contenders warm, then round by round in turn, each result checked. */
-export async function measureWorkload(workload: Workload, bench: Bench): Promise<Measured[]> {
+async function measureWorkload(
+  workload: Workload,
+  running: readonly RunningContender[],
+  bench: Bench,
+): Promise<Measured[]> {
   const { client, pace, log } = bench;
   await workload.prepare?.(client);
-  await using proxy =
-    workload.delay === undefined ? undefined : await CountingProxy.start(bench.url, { delay: workload.delay });
-  const running: RunningContender[] = [];
-  try {
-    const names = contenderNames.filter((each) => bench.asked.includes(each));
-    const started = await Promise.allSettled(
-      names.map((name) => RunningContender.start(name, proxy?.url ?? bench.url)),
-    );
-    const failed = started.find((one) => one.status === 'rejected');
-    const all = started.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
-    running.push(...all.filter(({ offers }) => failed === undefined && offers.has(workload.needs)));
-    for (const one of all) if (!running.includes(one)) await one[Symbol.asyncDispose]();
-    if (failed !== undefined) throw failed.reason;
-    const peaks = new Map<RunningContender, number>();
-    for (const contender of running) peaks.set(contender, await warmUp(workload, contender, bench));
-    const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
-    const rounds = workload.fixed ? pace.fixedRounds : pace.rounds;
-    for (let round = 0; round < rounds; round++) {
-      for (const [contender, its] of results) {
-        const result = await contender.run(workload.job(pace.ms));
-        await workload.check?.(client, result);
-        its.push(result);
-      }
-    }
-    const measured: Measured[] = [];
+  const peaks = new Map<RunningContender, number>();
+  for (const contender of running) peaks.set(contender, await warmUp(workload, contender, bench));
+  const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
+  const rounds = workload.fixed || workload.roundMs !== undefined ? pace.longRounds : pace.rounds;
+  for (let round = 0; round < rounds; round++) {
     for (const [contender, its] of results) {
-      measured.push({ ...(await summarize(workload, contender, its, bench)), peakMiB: peaks.get(contender)! });
+      const result = await contender.run(roundOf(workload, pace));
+      await workload.check?.(client, result);
+      its.push(result);
     }
-    for (const { contender, figure } of measured) {
-      log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
-    }
-    return measured;
-  } finally {
-    for (const contender of running) await contender[Symbol.asyncDispose]();
   }
+  // All start at the same time.
+  await Promise.all(running.map(({ name }) => bench.counted.of(name)));
+  const measured: Measured[] = [];
+  for (const [contender, its] of results) {
+    const summary = await summarize(workload, contender, its, bench);
+    measured.push({ ...summary, ...(workload.fixed ? { peakMiB: peaks.get(contender)! } : {}) });
+  }
+  for (const { contender, figure } of measured) {
+    log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
+  }
+  return measured;
+}
+
+function roundOf({ job, roundMs = 0 }: Workload, { ms }: Pace): Job {
+  return job(Math.max(ms, roundMs));
 }
 
 /**
@@ -91,11 +112,13 @@ async function warmUp(workload: Workload, contender: RunningContender, { client,
     await workload.prepare?.(client);
     return peakMiB;
   }
-  const end = performance.now() + pace.warmUpMs;
-  const runs = workload.fixed === true ? pace.fixedWarmUps : 1;
+  const end = performance.now() + Math.max(pace.warmUpMs, workload.roundMs ?? 0);
+  const runs = workload.fixed ? pace.fixedWarmUps : Infinity;
   let peak = 0;
-  for (let run = 0; run < runs && performance.now() < end; run++) {
-    const job = workload.job(pace.warmUpMs);
+  for (let run = 0; run < runs; run++) {
+    const left = end - performance.now();
+    if (left <= 0) break;
+    const job = workload.job(left);
     const { peakMiB } = await contender.run(job.kind === 'call' ? { ...job, collects: true } : job);
     peak = Math.max(peak, peakMiB);
     await workload.prepare?.(client);
@@ -118,7 +141,7 @@ async function summarize(
     contender: contender.name,
     figure: spreadOf(figures),
     cpuMs: results.reduce((sum, result) => sum + result.cpuMs, 0) / operations,
-    wire: await count(workload, contender.name, bench),
+    ...(workload.uncounted ? {} : { wire: await count(workload, contender.name, bench) }),
   };
 }
 
@@ -126,12 +149,12 @@ async function summarize(
 async function count(
   workload: Workload,
   name: Contender,
-  { client, counted }: Bench,
+  { client, counted, pace }: Bench,
 ): Promise<NonNullable<Measured['wire']>> {
   const { proxy, contender } = await counted.of(name);
-  const once = sample(workload.job(10_000));
+  const once = sample(roundOf(workload, pace));
   await workload.prepare?.(client);
-  if (once.kind !== 'call') await contender.run(once);
+  await contender.run(little(once));
   await workload.prepare?.(client);
   proxy.takeCounts();
   const { operations } = await contender.run(once);
@@ -147,7 +170,13 @@ function sample(job: Job): Job {
     case 'empty':
     case 'joined':
       return { ...job, limit: 200 };
+    case 'finds':
     case 'call':
       return job;
   }
+}
+
+/** A little of the same, so that the connection is there. */
+function little(job: Job): Job {
+  return job.kind === 'call' ? { ...job, args: job.args.map(() => 1) } : { ...job, limit: 20 };
 }

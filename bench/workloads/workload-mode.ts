@@ -1,18 +1,18 @@
 import pg from 'pg';
 import { openBank } from '../bank/bank-schema.js';
 import { contenderNames } from '../contenders/contenders.js';
-import { measureHttp } from '../http/measure-http.js';
+import { httpWorkloads, measureHttp } from '../http/measure-http.js';
 import { startBenchDatabase } from '../postgres.js';
 import type { Measured, Results } from '../report/results.js';
 import { machine, versions } from '../report/surroundings.js';
 import { writeReport } from '../report/write-report.js';
 import { CountedContenders } from './counted-contenders.js';
-import { measureWorkload, type Bench, type Pace } from './measure.js';
-import { workloads } from './workload.js';
+import { measureShared, type Bench, type Pace } from './measure.js';
+import { workloads, type Workload } from './workload.js';
 
 const full: Pace = {
   rounds: 5,
-  fixedRounds: 5,
+  longRounds: 5,
   fixedWarmUps: 20,
   ms: 1_000,
   warmUpMs: 5_000,
@@ -21,12 +21,12 @@ const full: Pace = {
 };
 const quick: Pace = {
   rounds: 3,
-  fixedRounds: 1,
-  fixedWarmUps: 3,
-  ms: 250,
-  warmUpMs: 500,
+  longRounds: 1,
+  fixedWarmUps: 2,
+  ms: 150,
+  warmUpMs: 200,
   warmUpOperations: 0,
-  longestWarmUpMs: 500,
+  longestWarmUpMs: 200,
 };
 
 export interface WorkloadChoice {
@@ -40,17 +40,21 @@ export interface WorkloadChoice {
 export async function workloadMode(choice: WorkloadChoice): Promise<void> {
   const asked = contenderNames.filter((name) => choice.only?.includes(name) ?? true);
   const chosen = workloads.filter(({ group }) => choice.groups.length === 0 || choice.groups.includes(group));
+  const http = choice.groups.length === 0 || choice.groups.includes('F') ? httpWorkloads : [];
+  const pace = choice.quick ? quick : full;
+  console.log(
+    `${chosen.length + http.length} workloads, ${asked.length} contenders, ${pace.rounds} rounds, ${pace.longRounds} where they are long`,
+  );
   await using database = await startBenchDatabase();
   const client = new pg.Client({ connectionString: database.url });
   await client.connect();
   await using _ = { [Symbol.asyncDispose]: () => client.end() };
   await openBank(client);
-  const pace = choice.quick ? quick : full;
   await using counted = new CountedContenders(database.url);
-  const bench: Bench = { url: database.url, client, asked, pace, log: console.log, counted };
+  const bench: Bench = { url: database.url, client, asked, offers: new Map(), pace, log: console.log, counted };
   const measured: Measured[] = [];
-  for (const workload of chosen) measured.push(...(await measureWorkload(workload, bench)));
-  if (choice.groups.length === 0 || choice.groups.includes('F')) measured.push(...(await measureHttp(bench)));
+  for (const shared of sharing(chosen)) measured.push(...(await measureShared(shared, bench)));
+  for (const workload of http) measured.push(...(await measureHttp(workload, bench)));
   const results: Results = {
     machine: machine(),
     node: process.version,
@@ -60,4 +64,14 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
     measured,
   };
   await writeReport(results, choice.reference);
+}
+
+/** Those of a group share their processes; fixed work has its own, because its memory is measured. */
+function sharing(chosen: readonly Workload[]): Workload[][] {
+  const shared = new Map<string, Workload[]>();
+  for (const workload of chosen) {
+    const key = workload.fixed ? workload.id : workload.group;
+    shared.set(key, [...(shared.get(key) ?? []), workload]);
+  }
+  return [...shared.values()];
 }
