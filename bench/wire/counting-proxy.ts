@@ -1,5 +1,5 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net';
-import { DelayedLane } from './delayed-lane.js';
+import { DelayLine } from './delay-line.js';
 
 /**
  * A proxy between a contender and PostgreSQL that counts statements and round trips, adds a delay, and can spoil the
@@ -25,32 +25,33 @@ export class CountingProxy implements AsyncDisposable {
   readonly url: string;
   readonly #server;
   readonly #sockets = new Set<Socket>();
-  readonly #delay: number;
+  readonly #delayLine: DelayLine | undefined;
   readonly #target;
   #counts = { statements: 0, roundTrips: 0, bytesToServer: 0, bytesToClient: 0 };
   #spoil = 0;
+  #undelayed = false;
 
-  private constructor(url: string, server: ReturnType<typeof createServer>, delay: number) {
+  private constructor(url: string, server: ReturnType<typeof createServer>, delayLine: DelayLine | undefined) {
     const target = new URL(url);
     this.#target = { host: target.hostname, port: Number(target.port) };
     target.port = String((server.address() as AddressInfo).port);
     target.hostname = '127.0.0.1';
     this.url = target.href;
     this.#server = server;
-    this.#delay = delay;
+    this.#delayLine = delayLine;
     server.on('connection', (client) => {
       this.#accept(client);
     });
   }
 
   /** @param url of the database behind it */
-  static async start(url: string, { delay = 0 }: CountingProxyOptions = {}): Promise<CountingProxy> {
+  static async start(url: string, { delay }: CountingProxyOptions = {}): Promise<CountingProxy> {
     const server = createServer({ noDelay: true });
     await new Promise<void>((resolve, reject) => {
       server.once('error', reject);
       server.listen(0, '127.0.0.1', resolve);
     });
-    return new CountingProxy(url, server, delay);
+    return new CountingProxy(url, server, delay === undefined ? undefined : await DelayLine.start(delay));
   }
 
   /** What was counted since the last call. */
@@ -58,6 +59,11 @@ export class CountingProxy implements AsyncDisposable {
     const counts = this.#counts;
     this.#counts = { statements: 0, roundTrips: 0, bytesToServer: 0, bytesToClient: 0 };
     return counts;
+  }
+
+  /** Adds no delay for now, or adds it again; called while nothing is under way. */
+  letThrough(undelayed: boolean): void {
+    this.#undelayed = undelayed;
   }
 
   /** Makes the next BEGINs wrong. */
@@ -72,6 +78,7 @@ export class CountingProxy implements AsyncDisposable {
         resolve();
       });
     });
+    await this.#delayLine?.stop();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -85,12 +92,9 @@ export class CountingProxy implements AsyncDisposable {
     const count = statementCounter((found) => {
       this.#counts.statements += found;
     });
-    const toServer = new DelayedLane(upstream, 0);
-    // The whole delay lies on the way back: the client cannot tell.
-    const toClient = new DelayedLane(client, this.#delay);
     client.on('data', (chunk) => {
       if (isFarewell(chunk)) {
-        toServer.push(chunk);
+        upstream.write(chunk);
         return;
       }
       if (!clientSpokeLast) this.#counts.roundTrips += 1;
@@ -98,13 +102,20 @@ export class CountingProxy implements AsyncDisposable {
       this.#counts.bytesToServer += chunk.length;
       count(chunk);
       if (spoiler.meet(chunk, this.#spoil > 0)) this.#spoil -= 1;
-      toServer.push(chunk);
+      upstream.write(chunk);
     });
     upstream.on('data', (chunk) => {
       this.#counts.bytesToClient += chunk.length;
-      toClient.push(chunk, () => {
+      const passed = (): void => {
         clientSpokeLast = false;
-      });
+      };
+      // The whole delay lies on the way back: the client cannot tell.
+      if (this.#delayLine !== undefined && !this.#undelayed) {
+        this.#delayLine.push(client, chunk, passed);
+        return;
+      }
+      passed();
+      client.write(chunk);
     });
     for (const [socket, other] of [
       [client, upstream],

@@ -58,7 +58,7 @@ export async function measureShared(workloads: readonly Workload[], bench: Bench
   const measured: Measured[] = [];
   for (const workload of workloads) {
     const running = started.all.filter(({ offers }) => offers.has(workload.needs));
-    measured.push(...(await measureWorkload(workload, running, bench)));
+    measured.push(...(await measureWorkload(workload, running, proxy, bench)));
   }
   return measured;
 }
@@ -67,12 +67,16 @@ export async function measureShared(workloads: readonly Workload[], bench: Bench
 async function measureWorkload(
   workload: Workload,
   running: readonly RunningContender[],
+  proxy: CountingProxy | undefined,
   bench: Bench,
 ): Promise<Measured[]> {
   const { client, pace, log } = bench;
   await workload.prepare?.(client);
   const peaks = new Map<RunningContender, number>();
+  // What waits for round trips gets warm slowly.
+  proxy?.letThrough(true);
   for (const contender of running) peaks.set(contender, await warmUp(workload, contender, bench));
+  proxy?.letThrough(false);
   const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
   const rounds = workload.fixed || workload.roundMs !== undefined ? pace.longRounds : pace.rounds;
   for (let round = 0; round < rounds; round++) {

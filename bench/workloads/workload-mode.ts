@@ -11,8 +11,8 @@ import { measureShared, type Bench, type Pace } from './measure.js';
 import { workloads, type Workload } from './workload.js';
 
 const full: Pace = {
-  rounds: 5,
-  longRounds: 5,
+  rounds: 7,
+  longRounds: 7,
   fixedWarmUps: 20,
   ms: 1_000,
   warmUpMs: 5_000,
