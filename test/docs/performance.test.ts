@@ -1,5 +1,5 @@
 import { readFile } from 'node:fs/promises';
-import { pageWithReference, performancePage } from '../../bench/report/performance-page.js';
+import { pageWithReference, performancePage } from '../../bench/src/report/performance-page.js';
 
 test('docs/reference/performance.md shows the reference results', async () => {
   const page = await readFile(performancePage, 'utf8');

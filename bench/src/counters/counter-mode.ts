@@ -10,7 +10,7 @@ import type { CounterMessage } from './counter-process.js';
 
 /** Whether the library does as little as the repository says. Nothing in it is measured in time. */
 
-const referenceFile = new URL('./reference.json', import.meta.url);
+const referenceFile = new URL('../../counters/reference.json', import.meta.url);
 const patience = 120_000;
 const major = process.versions.node.split('.')[0]!;
 
@@ -78,7 +78,7 @@ async function count(): Promise<Reference> {
   );
   await using proxy = await CountingProxy.start(database.url);
   const counting = new ContenderProcess<CounterMessage>(
-    new URL('./counter-process.ts', import.meta.url),
+    new URL('./counter-process.js', import.meta.url),
     [proxy.url],
     flags,
   );

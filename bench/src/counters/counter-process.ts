@@ -64,7 +64,7 @@ async function opened(): Promise<Counted> {
 }
 
 const on = await opened();
-const library = new URL('../../libs/uow/dist/', import.meta.url).href;
+const library = new URL('../../../libs/uow/dist/', import.meta.url).href;
 
 for (const work of countedWork) {
   for (let warm = 0; warm < 2; warm++) await repeat(work, on, warm * work.times);

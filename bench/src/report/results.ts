@@ -8,7 +8,6 @@ export interface Results {
   readonly node: string;
   readonly server: string;
   readonly versions: Readonly<Record<string, string>>;
-  readonly rounds: number;
   readonly measured: readonly Measured[];
 }
 

@@ -15,7 +15,7 @@ export class RunningContender implements AsyncDisposable {
 
   static async start(name: Contender, url: string, poolSize = 16): Promise<RunningContender> {
     const process = new ContenderProcess<BenchMessage>(
-      new URL('./bench-process.ts', import.meta.url),
+      new URL('./bench-process.js', import.meta.url),
       [name, url, String(poolSize)],
       ['--expose-gc'],
     );

@@ -41,7 +41,7 @@ function versionOf(name: string): string {
 }
 
 /** What the documentation shows. */
-export const referenceDirectory = fileURLToPath(new URL('../results/reference/', import.meta.url));
+export const referenceDirectory = fileURLToPath(new URL('../../results/reference/', import.meta.url));
 
 /** Where a run writes. */
-export const resultsDirectory = fileURLToPath(new URL('../results/', import.meta.url));
+export const resultsDirectory = fileURLToPath(new URL('../../results/', import.meta.url));

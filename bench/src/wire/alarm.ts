@@ -29,7 +29,7 @@ export class Alarm {
 
   static async start(): Promise<Alarm> {
     const memory = new SharedArrayBuffer(16);
-    const thread = new Worker(new URL('./sleeper.ts', import.meta.url), { workerData: memory });
+    const thread = new Worker(new URL('./sleeper.js', import.meta.url), { workerData: memory });
     await once(thread, 'message');
     thread.unref();
     return new Alarm(thread, memory);

@@ -63,7 +63,7 @@ async function fill(client: pg.Client, measure: Measure, size: number): Promise<
 
 async function pointOf(measure: Measure, size: number, url: string): Promise<PointResult> {
   const process = new ContenderProcess<PointResult>(
-    new URL('./growth-process.ts', import.meta.url),
+    new URL('./growth-process.js', import.meta.url),
     [url, measure, String(size)],
     ['--expose-gc', '--max-old-space-size=8192'],
   );

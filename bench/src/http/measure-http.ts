@@ -80,7 +80,7 @@ interface Running extends AsyncDisposable {
 }
 
 async function start(application: Served, url: string): Promise<Running> {
-  const process = new ContenderProcess<HttpMessage>(new URL('./http-process.ts', import.meta.url), [
+  const process = new ContenderProcess<HttpMessage>(new URL('./http-process.js', import.meta.url), [
     application.kind,
     application.modules,
     url,

@@ -10,10 +10,15 @@ export function markdown(results: Results): string {
     Object.entries(results.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ') + '.',
-    `Medians of ${results.rounds} interleaved rounds, least and most in brackets; a ratio is the median of those of the rounds.`,
+    `Medians of ${roundsOf(results)} interleaved rounds, least and most in brackets; a ratio is the median of those of the rounds.`,
     ...ids.map((id) => table(results.measured.filter(({ workload }) => workload === id))),
     '',
   ].join('\n\n');
+}
+
+/** Long ones may be fewer. */
+function roundsOf({ measured }: Results): string {
+  return [...new Set(measured.map(({ figure }) => figure.rounds.length))].join(' or ');
 }
 
 function table(measured: readonly Measured[]): string {

@@ -6,9 +6,9 @@ import type { Results } from './results.js';
 import { fileNameOf } from './write-report.js';
 
 /** The page of the documentation that shows the reference, and keeps its own words around it. */
-export const performancePage = new URL('../../docs/reference/performance.md', import.meta.url);
+export const performancePage = new URL('../../../docs/reference/performance.md', import.meta.url);
 
-const reference = new URL('../results/reference/', import.meta.url);
+const reference = new URL('../../results/reference/', import.meta.url);
 const directory = '../../bench/results/reference/';
 
 /** The page with the tables and plots of the reference in their places, between `<!-- x -->` and `<!-- end of x -->`. */

@@ -9,7 +9,7 @@ export type ProbeMessage = { readonly ready: boolean } | { readonly sighting: Si
 
 const [contender, name, url] = process.argv.slice(2) as [string, string, string];
 const probe = probes.find((each) => each.name === name)!;
-const { open } = (await import(`./subjects/${contender}.ts`)) as { open: OpenSubject };
+const { open } = (await import(`./subjects/${contender}.js`)) as { open: OpenSubject };
 const proxy = await CountingProxy.start(url);
 const subject = await open({ url: proxy.url, poolSize: probe.poolSize });
 const observer = new pg.Client({ connectionString: url });

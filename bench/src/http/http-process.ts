@@ -59,7 +59,7 @@ class RequestController {
 }
 
 async function parts(): Promise<ModuleMetadata> {
-  const contender = name === 'none' ? undefined : ((await import(`../contenders/${name}.ts`)) as ContenderModule);
+  const contender = name === 'none' ? undefined : ((await import(`../contenders/${name}.js`)) as ContenderModule);
   if (kind !== 'transfers') {
     const controllers = { get: HelloController, 'get-session': SessionController, 'get-request': RequestController };
     return { imports: contender?.httpParts?.(address).imports ?? [], controllers: [controllers[kind]] };

@@ -21,7 +21,7 @@ export async function runProbe(probe: Probe, contender: Contender, url: string):
     for (let run = 0; run < probe.repetitions; run++) {
       if (process === undefined) {
         process = new ContenderProcess(
-          new URL('./probe-process.ts', import.meta.url),
+          new URL('./probe-process.js', import.meta.url),
           [contender, probe.name, url],
           [],
           'development',

@@ -60,7 +60,6 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
     node: process.version,
     server: database.server,
     versions: versions(),
-    rounds: pace.rounds,
     measured,
   };
   await writeReport(results, choice.reference);
