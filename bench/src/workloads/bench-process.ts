@@ -26,10 +26,10 @@ async function transferAtRandom(): Promise<void> {
 async function repeat(work: () => Promise<unknown>, ms: number, limit = Infinity, weight = 1): Promise<number> {
   const end = performance.now() + ms;
   let done = 0;
-  while (done < limit && performance.now() < end) {
+  do {
     await work();
     done += weight;
-  }
+  } while (done < limit && performance.now() < end);
   return done;
 }
 
@@ -80,17 +80,17 @@ async function perform(job: Job): Promise<JobResult> {
         return await timed(() => finds(find));
       });
     }
-    case 'call': {
+    case 'calls': {
       if (job.collects === true) {
         globalThis.gc?.();
         forgetPeak();
       }
       const operation = contender[job.operation] as (...args: readonly number[]) => Promise<unknown>;
       let value: unknown;
-      const result = await timed(async () => {
+      const call = async (): Promise<void> => {
         value = await operation(...job.args);
-        return 1;
-      });
+      };
+      const result = await timed(() => repeat(call, job.ms, job.limit));
       return Array.isArray(value) ? { ...result, seen: measure(value) } : result;
     }
   }

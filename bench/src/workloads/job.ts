@@ -14,11 +14,13 @@ export type Job =
       readonly ms: number;
       readonly limit?: number;
     }
-  /** One call. */
+  /** The same call one after the other, for a time or up to a number, and at least once. */
   | {
-      readonly kind: 'call';
+      readonly kind: 'calls';
       readonly operation: Operation;
       readonly args: readonly number[];
+      readonly ms: number;
+      readonly limit?: number;
       /** Collects garbage first, so that memory begins at what is in use. */
       readonly collects?: true;
     };
@@ -33,7 +35,7 @@ export interface JobResult {
   readonly cpuMs: number;
   /** Peak of the resident set above where it was before, MiB; says something only where garbage was collected first. */
   readonly peakMiB: number;
-  /** What the call gave, in numbers: rows, and what lies below them. */
+  /** What the last call gave, in numbers: rows, and what lies below them. */
   readonly seen?: { readonly rows: number; readonly below: number };
 }
 

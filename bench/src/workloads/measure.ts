@@ -123,7 +123,7 @@ async function warmUp(workload: Workload, contender: RunningContender, { client,
     const left = end - performance.now();
     if (left <= 0) break;
     const job = workload.job(left);
-    const { peakMiB } = await contender.run(job.kind === 'call' ? { ...job, collects: true } : job);
+    const { peakMiB } = await contender.run(job.kind === 'calls' ? { ...job, limit: 1, collects: true } : job);
     peak = Math.max(peak, peakMiB);
     await workload.prepare?.(client);
   }
@@ -136,7 +136,7 @@ async function summarize(
   results: readonly JobResult[],
   bench: Bench,
 ): Promise<Measured> {
-  const figures = results.map(({ operations, ms }) => (workload.unit === 'ms' ? ms : (operations / ms) * 1_000));
+  const figures = results.map(({ operations, ms }) => (workload.unit === 'ms' ? ms / operations : (operations / ms) * 1_000));
   const operations = results.reduce((sum, result) => sum + result.operations, 0);
   return {
     workload: workload.id,
@@ -174,13 +174,14 @@ function sample(job: Job): Job {
     case 'empty':
     case 'joined':
       return { ...job, limit: 200 };
+    case 'calls':
+      return { ...job, limit: 1 };
     case 'finds':
-    case 'call':
       return job;
   }
 }
 
 /** A little of the same, so that the connection is there. */
 function little(job: Job): Job {
-  return job.kind === 'call' ? { ...job, args: job.args.map(() => 1) } : { ...job, limit: 20 };
+  return job.kind === 'calls' ? { ...job, args: job.args.map(() => 1) } : { ...job, limit: 20 };
 }

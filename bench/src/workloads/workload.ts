@@ -16,7 +16,7 @@ export interface Workload {
   job(ms: number): Job;
   /** The same work in great numbers, as fast as it goes. */
   many?(ms: number, limit: number): Job;
-  /** Measured in rounds of fixed size rather than of fixed time, fewer of them, and its memory too. */
+  /** Work of one size, done again and again within a round; its memory is measured too. */
   readonly fixed?: true;
   /** The least that a round takes, and fewer of them, where a part of the work says something else than all of it; ms. */
   readonly roundMs?: number;
@@ -82,7 +82,7 @@ function read(id: string, title: string, operation: 'loadMeasurements' | 'loadMe
     unit: 'ms',
     needs: operation,
     fixed: true,
-    job: () => ({ kind: 'call', operation, args: [measurements] }),
+    job: (ms) => ({ kind: 'calls', operation, args: [measurements], ms }),
     prepare: async (client) => {
       await client.query('UPDATE measurement SET quantity = id % 1000 WHERE quantity <> id % 1000');
       await client.query('VACUUM measurement');
@@ -123,16 +123,17 @@ export const workloads: readonly Workload[] = [
     unit: 'ms',
     needs: 'insertFamilies',
     fixed: true,
-    job: () => ({ kind: 'call', operation: 'insertFamilies', args: [parents, children] }),
+    job: (ms) => ({ kind: 'calls', operation: 'insertFamilies', args: [parents, children], ms }),
     prepare: async (client) => {
       await client.query('TRUNCATE parent, child');
     },
-    check: async (client) => {
+    check: async (client, { operations }) => {
       const { rows } = await client.query<{ parents: number; children: number; positions: number }>(
         `SELECT count(DISTINCT parent_id)::int AS parents, count(*)::int AS children, sum(position)::int AS positions
            FROM child JOIN parent ON parent.id = parent_id`,
       );
-      const expected = { parents, children: parents * children, positions: (parents * children * (children - 1)) / 2 };
+      const all = operations * parents;
+      const expected = { parents: all, children: all * children, positions: (all * children * (children - 1)) / 2 };
       if (JSON.stringify(rows[0]) !== JSON.stringify(expected)) throw new Error(`Written: ${JSON.stringify(rows[0])}`);
       await client.query('TRUNCATE parent, child');
     },
@@ -144,14 +145,14 @@ export const workloads: readonly Workload[] = [
     unit: 'ms',
     needs: 'changeMeasurements',
     fixed: true,
-    job: () => ({ kind: 'call', operation: 'changeMeasurements', args: [changed] }),
+    job: (ms) => ({ kind: 'calls', operation: 'changeMeasurements', args: [changed], ms }),
     prepare: async (client) => {
       await client.query('UPDATE measurement SET quantity = id % 1000 WHERE quantity <> id % 1000');
       await client.query('VACUUM measurement');
     },
-    check: async (client) => {
+    check: async (client, { operations }) => {
       const { rows } = await client.query<{ right: number }>(
-        `SELECT count(*)::int AS right FROM measurement WHERE quantity = id % 1000 + (id <= ${changed})::int`,
+        `SELECT count(*)::int AS right FROM measurement WHERE quantity = id % 1000 + ${operations} * (id <= ${changed})::int`,
       );
       if (rows[0]!.right !== measurements) throw new Error(`Only ${rows[0]!.right} of ${measurements} rows are right`);
       await client.query('UPDATE measurement SET quantity = id % 1000 WHERE quantity <> id % 1000');
@@ -167,7 +168,7 @@ export const workloads: readonly Workload[] = [
     unit: 'ms',
     needs: 'loadFamilies',
     fixed: true,
-    job: () => ({ kind: 'call', operation: 'loadFamilies', args: [] }),
+    job: (ms) => ({ kind: 'calls', operation: 'loadFamilies', args: [], ms }),
     prepare: async (client) => {
       await client.query('TRUNCATE parent, child RESTART IDENTITY');
       await client.query("INSERT INTO parent (name) SELECT 'parent ' || n FROM generate_series(1, $1) AS n", [parents]);
