@@ -1,7 +1,9 @@
 import type { Warning } from '../../libs/uow/src/diagnostics/report.js';
 import { RequestUnits } from '../../libs/uow/src/nest/request-units.js';
+import { RequestUnit } from '../../libs/uow/src/nest/request-unit.js';
 import type { AmbientUnit } from '../../libs/uow/src/transaction/ambient-unit.js';
 import type { TransactionContext } from '../../libs/uow/src/transaction/transaction-context.js';
+import { TransactionManager } from '../../libs/uow/src/transaction/transaction-manager.js';
 import { transactionFixture } from '../transaction/transaction-fixture.js';
 import type { TransactionFixture } from '../transaction/transaction-fixture.js';
 
@@ -83,5 +85,22 @@ describe('the unit of an answered request', () => {
       Error.prepareStackTrace = prepareStackTrace;
     }
     expect(formatted).toBe(0);
+  });
+
+  describe('with a client that may go away', () => {
+    test('gives the code that runs in it a signal, until the response has ended', () => {
+      const request = new RequestUnit(fixture.transactions, null, 'GET /notes');
+      const signalInside = (): AbortSignal | undefined =>
+        request.run(() => units.disconnectSignal(fixture.transactions));
+      const signal = signalInside();
+      expect(signal?.aborted).toBe(false);
+      request.responseEnded(true);
+      expect([signal?.aborted, signalInside()]).toEqual([false, undefined]);
+    });
+
+    test('gives none to another application of the process', () => {
+      const request = new RequestUnit(fixture.transactions, null, 'GET /notes');
+      expect(request.run(() => units.disconnectSignal(new TransactionManager()))).toBeUndefined();
+    });
   });
 });

@@ -136,7 +136,9 @@ async function summarize(
   results: readonly JobResult[],
   bench: Bench,
 ): Promise<Measured> {
-  const figures = results.map(({ operations, ms }) => (workload.unit === 'ms' ? ms / operations : (operations / ms) * 1_000));
+  const figures = results.map(({ operations, ms }) =>
+    workload.unit === 'ms' ? ms / operations : (operations / ms) * 1_000,
+  );
   const operations = results.reduce((sum, result) => sum + result.operations, 0);
   return {
     workload: workload.id,

@@ -1,8 +1,10 @@
 import type { HttpServer } from '@nestjs/common';
 import type { HttpAdapterHost } from '@nestjs/core';
 import type { Report } from '../diagnostics/report.js';
+import { currentFrame } from '../transaction/ambient.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import { guardReplies } from './reply-guard.js';
+import { RequestUnit } from './request-unit.js';
 import type { EndingResponse, RequestUnits } from './request-units.js';
 
 /**
@@ -94,7 +96,8 @@ export class HttpContext {
   }
 
   #open(request: RawRequest, response: EndingResponse, next: () => void): void {
-    const unit = this.#manager.openUnit(`${request.method ?? 'HTTP'} ${request.originalUrl ?? request.url ?? ''}`);
+    const label = `${request.method ?? 'HTTP'} ${request.originalUrl ?? request.url ?? ''}`;
+    const unit = new RequestUnit(this.#manager, currentFrame() ?? null, label);
     this.#units.follow(request, unit, response);
     unit.run(next);
   }

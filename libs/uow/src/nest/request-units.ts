@@ -1,8 +1,10 @@
 import type { Report } from '../diagnostics/report.js';
-import { AmbientUnit } from '../transaction/ambient-unit.js';
+import type { AmbientUnit } from '../transaction/ambient-unit.js';
 import { currentFrame } from '../transaction/ambient.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import { abandonResultsOf } from './pending-results.js';
+import { privateField } from './private-field.js';
+import { RequestUnit } from './request-unit.js';
 import { warnOfUncommittedWork } from './uncommitted-work.js';
 
 /** The part of Node's response that tells of its end. */
@@ -19,18 +21,12 @@ const FIRST_ERROR_STATUS = 400;
  * enter it again where the async context was lost on the way.
  */
 export class RequestUnits {
-  readonly #units = new WeakMap<object, AmbientUnit>();
+  readonly #units = privateField<AmbientUnit>();
   readonly #prepared = new WeakSet<AmbientUnit>();
-  readonly #responses = new WeakSet<AmbientUnit>();
-  readonly #disconnects = new WeakMap<AmbientUnit, AbortController>();
   readonly #report: Report;
 
   constructor(report: Report) {
     this.#report = report;
-  }
-
-  set(request: object, unit: AmbientUnit): void {
-    this.#units.set(request, unit);
   }
 
   /**
@@ -57,8 +53,10 @@ export class RequestUnits {
    */
   find(request: unknown): AmbientUnit | undefined {
     if (typeof request !== 'object' || request === null) return undefined;
+    const own = this.#units.get(request);
+    if (own !== undefined) return own;
     const { raw, req, context } = request as { raw?: unknown; req?: unknown; context?: unknown };
-    for (const one of [request, raw, req, context]) {
+    for (const one of [raw, req, context]) {
       if (typeof one !== 'object' || one === null) continue;
       const unit = this.#units.get(one) ?? this.#units.get((one as { raw?: object }).raw ?? one);
       if (unit !== undefined) return unit;
@@ -67,28 +65,22 @@ export class RequestUnits {
   }
 
   /** Aborted when the client of the running request goes away; undefined outside every request. */
-  disconnectSignal(): AbortSignal | undefined {
+  disconnectSignal(manager: TransactionManager): AbortSignal | undefined {
     for (let frame = currentFrame() ?? null; frame !== null; frame = frame.parent) {
-      if (!(frame instanceof AmbientUnit) || !this.#responses.has(frame)) continue;
-      let controller = this.#disconnects.get(frame);
-      if (controller === undefined) {
-        controller = new AbortController();
-        this.#disconnects.set(frame, controller);
-      }
-      return controller.signal;
+      if (frame.owner !== manager || !(frame instanceof RequestUnit)) continue;
+      const signal = frame.disconnectSignal();
+      if (signal !== undefined) return signal;
     }
     return undefined;
   }
 
   /** A request that will be answered: its unit goes when the response has ended and its scopes have settled. */
-  follow(request: object, unit: AmbientUnit, response: EndingResponse): void {
-    this.set(request, unit);
-    this.#responses.add(unit);
+  follow(request: object, unit: RequestUnit, response: EndingResponse): void {
+    this.#units.set(request, unit);
     response.once('close', () => {
-      this.#responses.delete(unit);
-      if (!response.writableFinished) {
-        this.#disconnects.get(unit)?.abort(new Error(`The client of ${unit.label} went away`));
-      } else if (response.statusCode < FIRST_ERROR_STATUS) {
+      const answered = response.writableFinished;
+      unit.responseEnded(answered);
+      if (answered && response.statusCode < FIRST_ERROR_STATUS) {
         warnOfUncommittedWork(unit, unit.label, this.#report);
       }
       this.release(unit);

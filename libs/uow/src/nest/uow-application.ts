@@ -81,7 +81,7 @@ export class UowApplication {
       // Read when a root scope begins: it is the signal of the request that the scope runs in.
       Object.defineProperty(defaults, 'signal', {
         enumerable: true,
-        get: () => this.units.disconnectSignal(),
+        get: () => this.units.disconnectSignal(this.manager),
       });
     }
     this.manager.add(source.database, defaults);

@@ -1,0 +1,35 @@
+/** A field on objects that others made, which only its holder sees. */
+export interface PrivateField<Value> {
+  get(object: object): Value | undefined;
+  set(object: object, value: Value): void;
+}
+
+/**
+ * Makes such a field. It costs what a property costs; an entry of a WeakMap for every request costs the garbage
+ * collector besides.
+ */
+export function privateField<Value>(): PrivateField<Value> {
+  class Itself {
+    constructor(object: object) {
+      // What a constructor gives instead of a new object gets the fields of the class below.
+      return object;
+    }
+  }
+  return class Field extends Itself {
+    #value: Value;
+
+    constructor(object: object, value: Value) {
+      super(object);
+      this.#value = value;
+    }
+
+    static get(object: object): Value | undefined {
+      return #value in object ? object.#value : undefined;
+    }
+
+    static set(object: object, value: Value): void {
+      if (#value in object) object.#value = value;
+      else void new Field(object, value);
+    }
+  };
+}
