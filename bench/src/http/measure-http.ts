@@ -1,9 +1,11 @@
 import { accounts } from '../bank/bank-schema.js';
 import type { Contender } from '../contenders/contenders.js';
 import { ContenderProcess } from '../process/contender-process.js';
+import { thereAndBack, type Alike } from '../process/alike.js';
 import { startTogether } from '../process/start-together.js';
 import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
+import { sumOf, type WorkDone } from '../workloads/work-done.js';
 import { workloads } from '../workloads/workload.js';
 import type { Bench } from '../workloads/measure.js';
 import type { HttpMessage, Kind, Layer, Platform } from './http-process.js';
@@ -76,7 +78,11 @@ interface Running extends AsyncDisposable {
   readonly application: Served;
   readonly process: ContenderProcess<HttpMessage>;
   readonly port: number;
-  readonly results: { readonly load: LoadResult; readonly cpuMs: number }[];
+}
+
+interface Lane extends Alike<Running> {
+  readonly application: Served;
+  readonly rounds: WorkDone[];
 }
 
 async function start(application: Served, url: string): Promise<Running> {
@@ -90,7 +96,7 @@ async function start(application: Served, url: string): Promise<Running> {
   const end = (): Promise<void> => process.end();
   const first = await process.next(patience);
   if (first.kind === 'message' && 'port' in first.message) {
-    return { application, process, port: first.message.port, results: [], [Symbol.asyncDispose]: end };
+    return { application, process, port: first.message.port, [Symbol.asyncDispose]: end };
   }
   await end();
   throw new Error(`${application.label} did not listen: ${process.errors}`);
@@ -98,26 +104,38 @@ async function start(application: Served, url: string): Promise<Running> {
 
 /** All applications warm, then round by round in turn. */
 export async function measureHttp({ id, title, served }: HttpWorkload, bench: Bench): Promise<Measured[]> {
-  await using started = await startTogether(served(bench.asked).map((application) => start(application, bench.url)));
-  const running = started.all;
-  for (const one of running) await warmUp(one, bench);
-  for (let round = 0; round < bench.pace.rounds; round++) {
-    for (const one of running) {
-      await bank.prepare?.(bench.client);
-      await cpuOf(one);
-      const result = await request(one, bench.pace.ms);
-      one.results.push({ load: result, cpuMs: await cpuOf(one) });
-      if (one.application.kind !== 'transfers') continue;
-      await bank.check?.(bench.client, { operations: result.requests, ms: 0, cpuMs: 0, peakMiB: 0 });
-    }
-  }
-  return running.map(({ application, results }) => {
-    const figure = spreadOf(results.map(({ load: { requests, ms } }) => (requests / ms) * 1_000));
-    bench.log(`${id} · ${application.label}: ${figure.median.toFixed(1)} per s`);
-    const requests = results.reduce((sum, each) => sum + each.load.requests, 0);
-    const cpuMs = results.reduce((sum, each) => sum + each.cpuMs, 0) / requests;
-    return { workload: id, title, unit: 'per s', contender: application.label, figure, cpuMs };
+  const { pace, url, asked, log } = bench;
+  const applications = served(asked);
+  await using started = await startTogether(
+    Array.from({ length: pace.processes }, () => applications.map((application) => start(application, url))).flat(),
+  );
+  for (const one of started.all) await warmUp(one, bench);
+  const lanes = applications.map((application): Lane => {
+    const processes = started.all.filter((one) => one.application === application);
+    return { application, processes, rounds: [] };
   });
+  for (let round = 0; round < pace.rounds; round++) {
+    const ways = new Map<Lane, WorkDone[]>(lanes.map((lane) => [lane, []]));
+    await thereAndBack(lanes, async (lane, process) => {
+      ways.get(lane)!.push(await measureOnce(process, bench));
+    });
+    for (const [{ rounds }, both] of ways) rounds.push(sumOf(both));
+  }
+  return lanes.map(({ application, rounds }) => {
+    const figure = spreadOf(rounds.map(({ operations, ms }) => (operations / ms) * 1_000));
+    log(`${id} · ${application.label}: ${figure.median.toFixed(1)} per s`);
+    const { operations, cpuMs } = sumOf(rounds);
+    return { workload: id, title, unit: 'per s', contender: application.label, figure, cpuMs: cpuMs / operations };
+  });
+}
+
+async function measureOnce(one: Running, { pace, client }: Bench): Promise<WorkDone> {
+  await bank.prepare?.(client);
+  await cpuOf(one);
+  const { requests: operations, ms } = await request(one, pace.ms);
+  const done = { operations, ms, cpuMs: await cpuOf(one) };
+  if (one.application.kind === 'transfers') await bank.check?.(client, { ...done, peakMiB: 0 });
+  return done;
 }
 
 async function warmUp(one: Running, { pace, client }: Bench): Promise<void> {

@@ -1,4 +1,5 @@
 import type { BenchContender } from '../contenders/contender.js';
+import type { WorkDone } from './work-done.js';
 
 /** What a contender's process is told to do. */
 export type Job =
@@ -28,11 +29,7 @@ export type Job =
 export type Operation =
   'insertFamilies' | 'changeMeasurements' | 'loadMeasurements' | 'loadMeasurementsReadOnly' | 'loadFamilies';
 
-export interface JobResult {
-  readonly operations: number;
-  readonly ms: number;
-  /** Time on the processor, of all threads of the contender's process. */
-  readonly cpuMs: number;
+export interface JobResult extends WorkDone {
   /** Peak of the resident set above where it was before, MiB; says something only where garbage was collected first. */
   readonly peakMiB: number;
   /** What the last call gave, in numbers: rows, and what lies below them. */

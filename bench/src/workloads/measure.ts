@@ -1,21 +1,26 @@
 import type pg from 'pg';
 import type { Contender } from '../contenders/contenders.js';
+import { thereAndBack, type Alike } from '../process/alike.js';
 import { startTogether } from '../process/start-together.js';
 import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
 import { CountingProxy } from '../wire/counting-proxy.js';
-import type { Job, JobResult } from './job.js';
+import type { Job } from './job.js';
 import type { CountedContenders } from './counted-contenders.js';
 import { RunningContender } from './running-contender.js';
+import { sumOf, type WorkDone } from './work-done.js';
 import type { Workload } from './workload.js';
 
 export interface Pace {
+  /** Of each contender. */
+  readonly processes: 1 | 2;
+  /** There and back. */
   readonly rounds: number;
   /** Of work whose rounds are long. */
   readonly longRounds: number;
   /** How often fixed work is done before, unless it takes longer than the warm-up may. */
   readonly fixedWarmUps: number;
-  /** Of one round; milliseconds. */
+  /** Of one way of a round; milliseconds. */
   readonly ms: number;
   /** The longest warm-up; milliseconds. */
   readonly warmUpMs: number;
@@ -40,58 +45,81 @@ export interface Bench {
   readonly counted: CountedContenders;
 }
 
+interface Lane extends Alike<RunningContender> {
+  readonly name: Contender;
+  readonly offers: RunningContender['offers'];
+}
+
 /** Measures workloads that share the processes of their contenders. */
 export async function measureShared(workloads: readonly Workload[], bench: Bench): Promise<Measured[]> {
   const { delay } = workloads[0]!;
   await using proxy = delay === undefined ? undefined : await CountingProxy.start(bench.url, { delay });
   const isNeeded = (offers: RunningContender['offers'] | undefined): boolean =>
     offers === undefined || workloads.some(({ needs }) => offers.has(needs));
+  const needed = bench.asked.filter((name) => isNeeded(bench.offers.get(name)));
+  const url = proxy?.url ?? bench.url;
   await using started = await startTogether(
-    bench.asked
-      .filter((name) => isNeeded(bench.offers.get(name)))
-      .map((name) => RunningContender.start(name, proxy?.url ?? bench.url)),
+    Array.from({ length: bench.pace.processes }, () => needed.map((name) => RunningContender.start(name, url))).flat(),
   );
-  for (const contender of started.all) {
-    bench.offers.set(contender.name, contender.offers);
-    if (!isNeeded(contender.offers)) await contender[Symbol.asyncDispose]();
+  const lanes: Lane[] = [];
+  for (const name of needed) {
+    const processes = started.all.filter((one) => one.name === name);
+    const { offers } = processes[0]!;
+    bench.offers.set(name, offers);
+    if (isNeeded(offers)) lanes.push({ name, offers, processes });
+    else await Promise.all(processes.map((process) => process[Symbol.asyncDispose]()));
   }
   const measured: Measured[] = [];
+  const warm = new Set<RunningContender>();
   for (const workload of workloads) {
-    const running = started.all.filter(({ offers }) => offers.has(workload.needs));
-    measured.push(...(await measureWorkload(workload, running, proxy, bench)));
+    const able = lanes.filter(({ offers }) => offers.has(workload.needs));
+    measured.push(...(await measureWorkload(workload, able, { proxy, warm }, bench)));
   }
   return measured;
 }
 
-/** Measures one workload: all contenders warm, then round by round in turn, each result checked. */
+/** What the workloads of a group share. */
+interface Shared {
+  readonly proxy: CountingProxy | undefined;
+  /** Those that have done as many operations as the compilers need. */
+  readonly warm: Set<RunningContender>;
+}
+
+/** Measures one workload: all processes warm, then round by round in turn, each result checked. */
 async function measureWorkload(
   workload: Workload,
-  running: readonly RunningContender[],
-  proxy: CountingProxy | undefined,
+  lanes: readonly Lane[],
+  { proxy, warm }: Shared,
   bench: Bench,
 ): Promise<Measured[]> {
   const { client, pace, log } = bench;
   await workload.prepare?.(client);
-  const peaks = new Map<RunningContender, number>();
+  const peaks = new Map<Lane, number>();
   // What waits for round trips gets warm slowly.
   proxy?.letThrough(true);
-  for (const contender of running) peaks.set(contender, await warmUp(workload, contender, bench));
+  for (const lane of lanes) {
+    const found: number[] = [];
+    for (const process of lane.processes) found.push(await warmUp(workload, process, warm, bench));
+    peaks.set(lane, Math.max(...found));
+  }
   proxy?.letThrough(false);
-  const results = new Map<RunningContender, JobResult[]>(running.map((contender) => [contender, []]));
+  const results = new Map<Lane, WorkDone[]>(lanes.map((lane) => [lane, []]));
   const rounds = workload.fixed || workload.roundMs !== undefined ? pace.longRounds : pace.rounds;
   for (let round = 0; round < rounds; round++) {
-    for (const [contender, its] of results) {
-      const result = await contender.run(roundOf(workload, pace));
+    const ways = new Map<Lane, WorkDone[]>(lanes.map((lane) => [lane, []]));
+    await thereAndBack(lanes, async (lane, process) => {
+      const result = await process.run(jobOf(workload, pace));
       await workload.check?.(client, result);
-      its.push(result);
-    }
+      ways.get(lane)!.push(result);
+    });
+    for (const [lane, both] of ways) results.get(lane)!.push(sumOf(both));
   }
   // All start at the same time.
-  await Promise.all(running.map(({ name }) => bench.counted.of(name)));
+  await Promise.all(lanes.map(({ name }) => bench.counted.of(name)));
   const measured: Measured[] = [];
-  for (const [contender, its] of results) {
-    const summary = await summarize(workload, contender, its, bench);
-    measured.push({ ...summary, ...(workload.fixed ? { peakMiB: peaks.get(contender)! } : {}) });
+  for (const [lane, its] of results) {
+    const summary = await summarize(workload, lane.name, its, bench);
+    measured.push({ ...summary, ...(workload.fixed ? { peakMiB: peaks.get(lane)! } : {}) });
   }
   for (const { contender, figure } of measured) {
     log(`${workload.id} · ${contender}: ${figure.median.toFixed(1)} ${workload.unit}`);
@@ -99,7 +127,7 @@ async function measureWorkload(
   return measured;
 }
 
-function roundOf({ job, roundMs = 0 }: Workload, { ms }: Pace): Job {
+function jobOf({ job, roundMs = 0 }: Workload, { ms }: Pace): Job {
   return job(Math.max(ms, roundMs));
 }
 
@@ -109,10 +137,17 @@ function roundOf({ job, roundMs = 0 }: Workload, { ms }: Pace): Job {
  * process collects when it has to, and pays for it: what is forced makes V8 throw compiled code away and save on heap.
  * @returns its peak of memory
  */
-async function warmUp(workload: Workload, contender: RunningContender, { client, pace }: Bench): Promise<number> {
+async function warmUp(
+  workload: Workload,
+  contender: RunningContender,
+  warm: Set<RunningContender>,
+  { client, pace }: Bench,
+): Promise<number> {
+  if (warm.has(contender)) return 0;
   const many = workload.many?.(pace.longestWarmUpMs, pace.warmUpOperations);
   if (many !== undefined && pace.warmUpOperations > 0) {
     const { peakMiB } = await contender.run(many);
+    warm.add(contender);
     await workload.prepare?.(client);
     return peakMiB;
   }
@@ -132,22 +167,22 @@ async function warmUp(workload: Workload, contender: RunningContender, { client,
 
 async function summarize(
   workload: Workload,
-  contender: RunningContender,
-  results: readonly JobResult[],
+  name: Contender,
+  results: readonly WorkDone[],
   bench: Bench,
 ): Promise<Measured> {
   const figures = results.map(({ operations, ms }) =>
     workload.unit === 'ms' ? ms / operations : (operations / ms) * 1_000,
   );
-  const operations = results.reduce((sum, result) => sum + result.operations, 0);
+  const { operations, cpuMs } = sumOf(results);
   return {
     workload: workload.id,
     title: workload.title,
     unit: workload.unit,
-    contender: contender.name,
+    contender: name,
     figure: spreadOf(figures),
-    cpuMs: results.reduce((sum, result) => sum + result.cpuMs, 0) / operations,
-    ...(workload.uncounted ? {} : { wire: await count(workload, contender.name, bench) }),
+    cpuMs: cpuMs / operations,
+    ...(workload.uncounted ? {} : { wire: await count(workload, name, bench) }),
   };
 }
 
@@ -158,7 +193,7 @@ async function count(
   { client, counted, pace }: Bench,
 ): Promise<NonNullable<Measured['wire']>> {
   const { proxy, contender } = await counted.of(name);
-  const once = sample(roundOf(workload, pace));
+  const once = sample(jobOf(workload, pace));
   await workload.prepare?.(client);
   await contender.run(little(once));
   await workload.prepare?.(client);

@@ -11,8 +11,9 @@ import { measureShared, type Bench, type Pace } from './measure.js';
 import { workloads, type Workload } from './workload.js';
 
 const full: Pace = {
-  rounds: 7,
-  longRounds: 7,
+  processes: 2,
+  rounds: 5,
+  longRounds: 5,
   fixedWarmUps: 20,
   ms: 1_000,
   warmUpMs: 5_000,
@@ -20,7 +21,8 @@ const full: Pace = {
   longestWarmUpMs: 6_000,
 };
 const quick: Pace = {
-  rounds: 3,
+  processes: 1,
+  rounds: 2,
   longRounds: 1,
   fixedWarmUps: 2,
   ms: 150,
