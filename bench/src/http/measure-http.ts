@@ -1,10 +1,10 @@
 import { accounts } from '../bank/bank-schema.js';
 import type { Contender } from '../contenders/contenders.js';
 import { ContenderProcess } from '../process/contender-process.js';
-import { thereAndBack, type Alike } from '../process/alike.js';
 import { startTogether } from '../process/start-together.js';
 import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
+import { goRounds, type Lane } from '../workloads/rounds.js';
 import { sumOf, type WorkDone } from '../workloads/work-done.js';
 import { workloads } from '../workloads/workload.js';
 import type { Bench } from '../workloads/measure.js';
@@ -80,11 +80,6 @@ interface Running extends AsyncDisposable {
   readonly port: number;
 }
 
-interface Lane extends Alike<Running> {
-  readonly application: Served;
-  readonly rounds: WorkDone[];
-}
-
 async function start(application: Served, url: string): Promise<Running> {
   const process = new ContenderProcess<HttpMessage>(new URL('./http-process.js', import.meta.url), [
     application.kind,
@@ -110,22 +105,16 @@ export async function measureHttp({ id, title, served }: HttpWorkload, bench: Be
     Array.from({ length: pace.processes }, () => applications.map((application) => start(application, url))).flat(),
   );
   for (const one of started.all) await warmUp(one, bench);
-  const lanes = applications.map((application): Lane => {
+  const lanes = applications.map((application): Lane<Running> => {
     const processes = started.all.filter((one) => one.application === application);
-    return { application, processes, rounds: [] };
+    return { contender: application.label, processes, rounds: [] };
   });
-  for (let round = 0; round < pace.rounds; round++) {
-    const ways = new Map<Lane, WorkDone[]>(lanes.map((lane) => [lane, []]));
-    await thereAndBack(lanes, async (lane, process) => {
-      ways.get(lane)!.push(await measureOnce(process, bench));
-    });
-    for (const [{ rounds }, both] of ways) rounds.push(sumOf(both));
-  }
-  return lanes.map(({ application, rounds }) => {
+  await goRounds(lanes, pace.rounds, (process) => measureOnce(process, bench));
+  return lanes.map(({ contender, rounds }) => {
     const figure = spreadOf(rounds.map(({ operations, ms }) => (operations / ms) * 1_000));
-    log(`${id} · ${application.label}: ${figure.median.toFixed(1)} per s`);
+    log(`${id} · ${contender}: ${figure.median.toFixed(1)} per s`);
     const { operations, cpuMs } = sumOf(rounds);
-    return { workload: id, title, unit: 'per s', contender: application.label, figure, cpuMs: cpuMs / operations };
+    return { workload: id, title, unit: 'per s', contender, figure, cpuMs: cpuMs / operations };
   });
 }
 

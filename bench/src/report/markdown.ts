@@ -1,3 +1,4 @@
+import { anchorOf } from '../contenders/anchor.js';
 import { contenderNames, contenders } from '../contenders/contenders.js';
 import type { Measured, Results } from './results.js';
 import { ratioOf, shown } from './series.js';
@@ -10,7 +11,7 @@ export function markdown(results: Results): string {
     Object.entries(results.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ') + '.',
-    `Medians of ${roundsOf(results)} interleaved rounds, least and most in brackets; a ratio is the median of those of the rounds.`,
+    `Medians of ${roundsOf(results)} interleaved rounds, least and most in brackets (more for those that are near to what they are compared with); a ratio is the median of those of the rounds in which both took part.`,
     ...ids.map((id) => table(results.measured.filter(({ workload }) => workload === id))),
     '',
   ].join('\n\n');
@@ -23,8 +24,7 @@ function roundsOf({ measured }: Results): string {
 
 function table(measured: readonly Measured[]): string {
   const { title, unit, workload } = measured[0]!;
-  const byHand = measured.find(({ contender }) => contender === 'pg');
-  const anchor = byHand ?? measured.find(({ contender }) => contender === 'bare Nest');
+  const anchor = anchorOf(measured);
   const header = [
     '',
     unit,

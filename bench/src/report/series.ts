@@ -12,9 +12,18 @@ export function spreadOf(values: readonly number[]): Spread {
   return { median: medianOf(sorted), least: sorted[0]!, most: sorted.at(-1)!, rounds: values };
 }
 
-/** The median of what the rounds say, each compared with the other's of the same round: the machine's speed drifts. */
+/**
+ * The median of what the rounds say in which both took part, each compared with the other's of the same round: the
+ * machine's speed drifts.
+ */
 export function ratioOf(one: Spread, other: Spread): number {
-  return medianOf(one.rounds.map((value, at) => value / other.rounds[at]!).sort((a, b) => a - b));
+  const both = Math.min(one.rounds.length, other.rounds.length);
+  return medianOf(
+    one.rounds
+      .slice(0, both)
+      .map((value, at) => value / other.rounds[at]!)
+      .sort((a, b) => a - b),
+  );
 }
 
 function medianOf(sorted: readonly number[]): number {

@@ -1,26 +1,25 @@
 import type pg from 'pg';
 import type { Contender } from '../contenders/contenders.js';
-import { thereAndBack, type Alike } from '../process/alike.js';
 import { startTogether } from '../process/start-together.js';
 import type { Measured } from '../report/results.js';
 import { spreadOf } from '../report/series.js';
 import { CountingProxy } from '../wire/counting-proxy.js';
 import type { Job } from './job.js';
 import type { CountedContenders } from './counted-contenders.js';
+import { goRounds, type Lane, type Rounds } from './rounds.js';
 import { RunningContender } from './running-contender.js';
-import { sumOf, type WorkDone } from './work-done.js';
+import { sumOf } from './work-done.js';
 import type { Workload } from './workload.js';
 
 export interface Pace {
   /** Of each contender. */
   readonly processes: 1 | 2;
-  /** There and back. */
-  readonly rounds: number;
+  readonly rounds: Rounds;
   /** Of work whose rounds are long. */
-  readonly longRounds: number;
+  readonly longRounds: Rounds;
   /** How often fixed work is done before, unless it takes longer than the warm-up may. */
   readonly fixedWarmUps: number;
-  /** Of one way of a round; milliseconds. */
+  /** Of each time that a process is measured; milliseconds. */
   readonly ms: number;
   /** The longest warm-up; milliseconds. */
   readonly warmUpMs: number;
@@ -45,8 +44,8 @@ export interface Bench {
   readonly counted: CountedContenders;
 }
 
-interface Lane extends Alike<RunningContender> {
-  readonly name: Contender;
+interface Entrant extends Lane<RunningContender> {
+  readonly contender: Contender;
   readonly offers: RunningContender['offers'];
 }
 
@@ -61,19 +60,20 @@ export async function measureShared(workloads: readonly Workload[], bench: Bench
   await using started = await startTogether(
     Array.from({ length: bench.pace.processes }, () => needed.map((name) => RunningContender.start(name, url))).flat(),
   );
-  const lanes: Lane[] = [];
+  const entrants: Omit<Entrant, 'rounds'>[] = [];
   for (const name of needed) {
     const processes = started.all.filter((one) => one.name === name);
     const { offers } = processes[0]!;
     bench.offers.set(name, offers);
-    if (isNeeded(offers)) lanes.push({ name, offers, processes });
+    if (isNeeded(offers)) entrants.push({ contender: name, offers, processes });
     else await Promise.all(processes.map((process) => process[Symbol.asyncDispose]()));
   }
   const measured: Measured[] = [];
   const warm = new Set<RunningContender>();
   for (const workload of workloads) {
-    const able = lanes.filter(({ offers }) => offers.has(workload.needs));
-    measured.push(...(await measureWorkload(workload, able, { proxy, warm }, bench)));
+    const able = entrants.filter(({ offers }) => offers.has(workload.needs));
+    const lanes = able.map((one) => ({ ...one, rounds: [] }));
+    measured.push(...(await measureWorkload(workload, lanes, { proxy, warm }, bench)));
   }
   return measured;
 }
@@ -88,13 +88,13 @@ interface Shared {
 /** Measures one workload: all processes warm, then round by round in turn, each result checked. */
 async function measureWorkload(
   workload: Workload,
-  lanes: readonly Lane[],
+  lanes: readonly Entrant[],
   { proxy, warm }: Shared,
   bench: Bench,
 ): Promise<Measured[]> {
   const { client, pace, log } = bench;
   await workload.prepare?.(client);
-  const peaks = new Map<Lane, number>();
+  const peaks = new Map<Entrant, number>();
   // What waits for round trips gets warm slowly.
   proxy?.letThrough(true);
   for (const lane of lanes) {
@@ -103,22 +103,17 @@ async function measureWorkload(
     peaks.set(lane, Math.max(...found));
   }
   proxy?.letThrough(false);
-  const results = new Map<Lane, WorkDone[]>(lanes.map((lane) => [lane, []]));
-  const rounds = workload.fixed || workload.roundMs !== undefined ? pace.longRounds : pace.rounds;
-  for (let round = 0; round < rounds; round++) {
-    const ways = new Map<Lane, WorkDone[]>(lanes.map((lane) => [lane, []]));
-    await thereAndBack(lanes, async (lane, process) => {
-      const result = await process.run(jobOf(workload, pace));
-      await workload.check?.(client, result);
-      ways.get(lane)!.push(result);
-    });
-    for (const [lane, both] of ways) results.get(lane)!.push(sumOf(both));
-  }
+  const isLong = workload.fixed === true || workload.roundMs !== undefined;
+  await goRounds(lanes, isLong ? pace.longRounds : pace.rounds, async (process) => {
+    const result = await process.run(jobOf(workload, pace));
+    await workload.check?.(client, result);
+    return result;
+  });
   // All start at the same time.
-  await Promise.all(lanes.map(({ name }) => bench.counted.of(name)));
+  await Promise.all(lanes.map(({ contender }) => bench.counted.of(contender)));
   const measured: Measured[] = [];
-  for (const [lane, its] of results) {
-    const summary = await summarize(workload, lane.name, its, bench);
+  for (const lane of lanes) {
+    const summary = await summarize(workload, lane, bench);
     measured.push({ ...summary, ...(workload.fixed ? { peakMiB: peaks.get(lane)! } : {}) });
   }
   for (const { contender, figure } of measured) {
@@ -165,24 +160,19 @@ async function warmUp(
   return peak;
 }
 
-async function summarize(
-  workload: Workload,
-  name: Contender,
-  results: readonly WorkDone[],
-  bench: Bench,
-): Promise<Measured> {
-  const figures = results.map(({ operations, ms }) =>
+async function summarize(workload: Workload, { contender, rounds }: Entrant, bench: Bench): Promise<Measured> {
+  const figures = rounds.map(({ operations, ms }) =>
     workload.unit === 'ms' ? ms / operations : (operations / ms) * 1_000,
   );
-  const { operations, cpuMs } = sumOf(results);
+  const { operations, cpuMs } = sumOf(rounds);
   return {
     workload: workload.id,
     title: workload.title,
     unit: workload.unit,
-    contender: name,
+    contender,
     figure: spreadOf(figures),
     cpuMs: cpuMs / operations,
-    ...(workload.uncounted ? {} : { wire: await count(workload, name, bench) }),
+    ...(workload.uncounted ? {} : { wire: await count(workload, contender, bench) }),
   };
 }
 

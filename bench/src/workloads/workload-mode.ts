@@ -12,18 +12,18 @@ import { workloads, type Workload } from './workload.js';
 
 const full: Pace = {
   processes: 2,
-  rounds: 5,
-  longRounds: 5,
+  rounds: { common: 3, close: 7 },
+  longRounds: { common: 3, close: 5 },
   fixedWarmUps: 20,
   ms: 1_000,
-  warmUpMs: 5_000,
-  warmUpOperations: 20_000,
-  longestWarmUpMs: 6_000,
+  warmUpMs: 2_500,
+  warmUpOperations: 40_000,
+  longestWarmUpMs: 8_000,
 };
 const quick: Pace = {
   processes: 1,
-  rounds: 2,
-  longRounds: 1,
+  rounds: { common: 1, close: 1 },
+  longRounds: { common: 1, close: 0 },
   fixedWarmUps: 2,
   ms: 150,
   warmUpMs: 200,
@@ -45,7 +45,7 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
   const http = choice.groups.length === 0 || choice.groups.includes('F') ? httpWorkloads : [];
   const pace = choice.quick ? quick : full;
   console.log(
-    `${chosen.length + http.length} workloads, ${asked.length} contenders, ${pace.rounds} rounds, ${pace.longRounds} where they are long`,
+    `${chosen.length + http.length} workloads, ${asked.length} contenders, ${pace.rounds.common} rounds, ${pace.rounds.close} more of those that are near`,
   );
   await using database = await startBenchDatabase();
   const client = new pg.Client({ connectionString: database.url });

@@ -1,0 +1,62 @@
+import { anchorOf } from '../contenders/anchor.js';
+import { spreadOf } from '../report/series.js';
+import { sumOf, type WorkDone } from './work-done.js';
+
+/** A contender's processes, all alike: compilers are kinder to one than to another, and not for a single round. */
+export interface Lane<Process> {
+  readonly contender: string;
+  readonly processes: readonly Process[];
+  /** What it did, round by round. */
+  readonly rounds: WorkDone[];
+}
+
+export interface Rounds {
+  /** In which all take part. */
+  readonly common: number;
+  /** Further ones of the anchor and those that are near it: how they compare is seen only in many. */
+  readonly close: number;
+}
+
+/** Up to so many times as fast, or as slow. */
+const NEAR = 2;
+
+/** Goes round after round from one to the next, so that what disturbs the machine disturbs all. */
+export async function goRounds<Process>(
+  lanes: readonly Lane<Process>[],
+  { common, close }: Rounds,
+  measure: (process: Process) => Promise<WorkDone>,
+): Promise<void> {
+  for (let round = 0; round < common; round++) await goRound(lanes, measure);
+  const near = nearAnchor(lanes);
+  if (near.length < 2) return;
+  for (let round = 0; round < close; round++) await goRound(near, measure);
+}
+
+/**
+ * One after the other, and all the way back: a machine that gets faster or slower meanwhile does so for each. The way
+ * back meets another process of each, where it has several.
+ */
+async function goRound<Process>(
+  lanes: readonly Lane<Process>[],
+  measure: (process: Process) => Promise<WorkDone>,
+): Promise<void> {
+  const there = new Map<Lane<Process>, WorkDone>();
+  for (const lane of lanes) there.set(lane, await measure(lane.processes[0]!));
+  for (const lane of [...lanes].reverse()) {
+    lane.rounds.push(sumOf([there.get(lane)!, await measure(lane.processes.at(-1)!)]));
+  }
+}
+
+function nearAnchor<Process>(lanes: readonly Lane<Process>[]): Lane<Process>[] {
+  const anchor = anchorOf(lanes);
+  if (anchor === undefined) return [];
+  const pace = paceOf(anchor);
+  return lanes.filter((lane) => {
+    const ratio = paceOf(lane) / pace;
+    return ratio <= NEAR && ratio >= 1 / NEAR;
+  });
+}
+
+function paceOf({ rounds }: Lane<unknown>): number {
+  return spreadOf(rounds.map(({ operations, ms }) => ms / operations)).median;
+}
