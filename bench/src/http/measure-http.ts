@@ -49,6 +49,8 @@ const greeting: readonly Omit<Served, 'platform'>[] = [
 export interface HttpWorkload {
   readonly id: string;
   readonly title: string;
+  /** How many times the processes of other work: so little is done for each request that much depends on the process. */
+  readonly times: number;
   served(asked: readonly Contender[]): readonly Served[];
 }
 
@@ -57,6 +59,7 @@ export const httpWorkloads: readonly HttpWorkload[] = [
   {
     id: 'F, POST /transfers',
     title: `POST /transfers, ${connections} connections`,
+    times: 1,
     served: (asked) =>
       posting
         .filter((name) => asked.includes(name))
@@ -70,6 +73,7 @@ function greetings(id: string, platform: Platform): HttpWorkload {
   return {
     id,
     title: `GET without a database, ${platform}, ${connections} connections`,
+    times: 2,
     served: () => greeting.map((one) => ({ ...one, platform })),
   };
 }
@@ -98,11 +102,13 @@ async function start(application: Served, url: string): Promise<Running> {
 }
 
 /** All applications warm, then round by round in turn. */
-export async function measureHttp({ id, title, served }: HttpWorkload, bench: Bench): Promise<Measured[]> {
+export async function measureHttp({ id, title, times, served }: HttpWorkload, bench: Bench): Promise<Measured[]> {
   const { pace, url, asked, log } = bench;
   const applications = served(asked);
   await using started = await startTogether(
-    Array.from({ length: pace.processes }, () => applications.map((application) => start(application, url))).flat(),
+    Array.from({ length: pace.processes * times }, () =>
+      applications.map((application) => start(application, url)),
+    ).flat(),
   );
   for (const one of started.all) await warmUp(one, bench);
   const lanes = applications.map((application): Lane<Running> => {

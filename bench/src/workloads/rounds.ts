@@ -26,25 +26,25 @@ export async function goRounds<Process>(
   { common, close }: Rounds,
   measure: (process: Process) => Promise<WorkDone>,
 ): Promise<void> {
-  for (let round = 0; round < common; round++) await goRound(lanes, measure);
+  for (let round = 0; round < common; round++) await goRound(lanes, round, measure);
   const near = nearAnchor(lanes);
   if (near.length < 2) return;
-  for (let round = 0; round < close; round++) await goRound(near, measure);
+  for (let round = common; round < common + close; round++) await goRound(near, round, measure);
 }
 
 /**
- * One after the other, and all the way back: a machine that gets faster or slower meanwhile does so for each. The way
- * back meets another process of each, where it has several.
+ * One after the other, and all the way back: a machine that gets faster or slower meanwhile does so for each. Each way
+ * meets the next process of each, where it has several.
  */
 async function goRound<Process>(
   lanes: readonly Lane<Process>[],
+  round: number,
   measure: (process: Process) => Promise<WorkDone>,
 ): Promise<void> {
+  const on = ({ processes }: Lane<Process>, way: number): Process => processes[(2 * round + way) % processes.length]!;
   const there = new Map<Lane<Process>, WorkDone>();
-  for (const lane of lanes) there.set(lane, await measure(lane.processes[0]!));
-  for (const lane of [...lanes].reverse()) {
-    lane.rounds.push(sumOf([there.get(lane)!, await measure(lane.processes.at(-1)!)]));
-  }
+  for (const lane of lanes) there.set(lane, await measure(on(lane, 0)));
+  for (const lane of [...lanes].reverse()) lane.rounds.push(sumOf([there.get(lane)!, await measure(on(lane, 1))]));
 }
 
 function nearAnchor<Process>(lanes: readonly Lane<Process>[]): Lane<Process>[] {

@@ -11,7 +11,7 @@ import { warnOfUncommittedWork } from './uncommitted-work.js';
 export interface EndingResponse {
   readonly statusCode: number;
   readonly writableFinished: boolean;
-  once(event: 'close', listener: () => void): unknown;
+  on(event: 'close', listener: () => void): unknown;
 }
 
 const FIRST_ERROR_STATUS = 400;
@@ -77,7 +77,8 @@ export class RequestUnits {
   /** A request that will be answered: its unit goes when the response has ended and its scopes have settled. */
   follow(request: object, unit: RequestUnit, response: EndingResponse): void {
     this.#units.set(request, unit);
-    response.once('close', () => {
+    // It comes once; to listen once costs a listener more.
+    response.on('close', () => {
       const answered = response.writableFinished;
       unit.responseEnded(answered);
       if (answered && response.statusCode < FIRST_ERROR_STATUS) {
