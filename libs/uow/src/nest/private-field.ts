@@ -1,3 +1,5 @@
+import { ReturnedObject } from '../session/returned-object.js';
+
 /** A field on objects that others made, which only its holder sees. */
 export interface PrivateField<Value> {
   get(object: object): Value | undefined;
@@ -9,13 +11,7 @@ export interface PrivateField<Value> {
  * collector besides.
  */
 export function privateField<Value>(): PrivateField<Value> {
-  class Itself {
-    constructor(object: object) {
-      // What a constructor gives instead of a new object gets the fields of the class below.
-      return object;
-    }
-  }
-  return class Field extends Itself {
+  return class Field extends ReturnedObject {
     #value: Value;
 
     constructor(object: object, value: Value) {

@@ -8,6 +8,7 @@ import type {
 import type { InsertChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { ObjectState } from './object-state.js';
+import { ReturnedObject } from './returned-object.js';
 
 /**
  * What the library knows of one object: its state, its session, the last row it was seen as. It is kept in a
@@ -84,13 +85,6 @@ export interface WrittenProperty {
   readonly before: unknown;
   readonly written: unknown;
   readonly earlier: WrittenProperties;
-}
-
-class ReturnedObject {
-  constructor(object: object) {
-    // A class that extends this one stamps its private fields onto whatever object it is given.
-    return object;
-  }
 }
 
 class Stamp extends ReturnedObject {
