@@ -623,12 +623,12 @@ export class SessionModel {
       });
       rec.arrays = saved.arrays.map((loaded, at) => {
         if (loaded !== undefined) {
-          const items = [...loaded.items];
-          // Read again since, and in the order of that: a read of what is committed need not be taken back.
-          if (rec.isReloaded) {
-            const place = (one: Rec): number => loaded.array.indexOf(one.entity);
-            items.sort((one, other) => place(one) - place(other));
-          }
+          if (!rec.isReloaded) return { array: loaded.array, items: [...loaded.items] };
+          // Read again since: a read of what is committed need not be taken back, neither its order nor that it no
+          // longer shows what was deleted before.
+          const place = (one: Rec): number => loaded.array.indexOf(one.entity);
+          const items = loaded.items.filter((one) => place(one) !== -1 || this.#view.rows.has(one));
+          items.sort((one, other) => place(one) - place(other));
           return { array: loaded.array, items };
         }
         const array = rec.entity![rec.kind.collections[at]!.path] as object[] | undefined;
