@@ -97,6 +97,20 @@ test('SA-154: an appended child leaves the collection at the rollback, which is 
   expect(late.userId).toBeUndefined();
 });
 
+test('a rollback leaves a new object what was set on it last, even where an earlier flush had put the same there', async () => {
+  const user = await stored(User.named('ed', Address.of('a')));
+  const late = Address.of('b');
+  user.addresses.push(late);
+  await session.flush();
+  expect(late.user).toBe(user);
+  user.addresses.pop();
+  await session.flush();
+  expect(late.user).toBeNull();
+  late.user = user;
+  await session.rollback();
+  expect(late.user).toBe(user);
+});
+
 test('SA-156 (as designed): memory is restored before afterRollback listeners run', async () => {
   const user = await stored(User.named('ed'));
   let seen = '';

@@ -15,6 +15,8 @@ export class Rec {
   refs: (Rec | null | undefined)[];
   /** What the user has set there. */
   userRefs: (Rec | null | undefined)[];
+  /** What a flush has put there last on behalf of the other side, and what the user had set before. */
+  puts: (Put | undefined)[];
   arrays: (Loaded | undefined)[];
   /** The row as the session last saw it. */
   base: (string | null)[] | null = null;
@@ -33,6 +35,7 @@ export class Rec {
   ) {
     this.refs = kind.refs.map(() => undefined);
     this.userRefs = kind.refs.map(() => undefined);
+    this.puts = kind.refs.map(() => undefined);
     this.arrays = kind.collections.map(() => undefined);
   }
 
@@ -57,6 +60,11 @@ export class Rec {
   get isChanged(): boolean {
     return this.base !== null && this.kind.scalars.some((_, at) => this.values[at] !== this.base![at]);
   }
+}
+
+interface Put {
+  readonly put: Rec | null | undefined;
+  readonly before: Rec | null | undefined;
 }
 
 /** A loaded collection: the very array, and what it holds. */
@@ -123,6 +131,7 @@ interface SavedRec {
   readonly values: readonly (string | null)[];
   readonly refs: readonly (Rec | null | undefined)[];
   readonly userRefs: readonly (Rec | null | undefined)[];
+  readonly puts: readonly (Put | undefined)[];
   readonly arrays: readonly (Loaded | undefined)[];
   readonly base: readonly (string | null)[] | null;
   readonly key: string | undefined;
@@ -143,6 +152,7 @@ export class Memory {
       values: [...rec.values],
       refs: [...rec.refs],
       userRefs: [...rec.userRefs],
+      puts: [...rec.puts],
       arrays: rec.arrays.map((loaded) => loaded && { array: loaded.array, items: [...loaded.items] }),
       base: rec.base === null ? null : [...rec.base],
       key: rec.key,

@@ -422,6 +422,7 @@ export class SessionModel {
     for (const rec of this.recs) {
       rec.isExpired = true;
       rec.isReloaded = false;
+      rec.puts.fill(undefined);
       rec.seen.length = 0;
     }
     this.#unit = new Memory(this.recs);
@@ -568,6 +569,7 @@ export class SessionModel {
     rec.kind.refs.forEach((ref, at) => {
       const shown = rec.entity![ref.path];
       if (rec.refs[at] === undefined && shown === undefined && !told.has(at)) return;
+      if (rec.refs[at] !== row.refs[at]) rec.puts[at] = { put: row.refs[at], before: rec.userRefs[at] };
       rec.refs[at] = row.refs[at];
     });
     rec.arrays.forEach((loaded, at) => {
@@ -594,7 +596,13 @@ export class SessionModel {
         if (rec.status === 'transient') continue;
         rec.status = 'transient';
         rec.base = null;
+        // Set to what a flush had put there: that is taken for the flush's.
+        rec.userRefs = rec.userRefs.map((ref, at) => {
+          const last = rec.puts[at];
+          return last !== undefined && ref === last.put ? last.before : ref;
+        });
         rec.refs = [...rec.userRefs];
+        rec.puts = rec.kind.refs.map(() => undefined);
         rec.arrays = rec.kind.collections.map(() => undefined);
         for (const { path } of rec.kind.collections)
           expect([rec.name, path, rec.entity[path]]).toEqual([rec.name, path, undefined]);
@@ -616,6 +624,7 @@ export class SessionModel {
       rec.status = saved.status;
       rec.key = saved.key;
       rec.userRefs = [...saved.userRefs];
+      rec.puts = [...saved.puts];
       rec.refs = saved.refs.map((ref, at) => {
         // Loaded since: it may stay where it shows what is stored.
         if (ref !== undefined || rec.entity![rec.kind.refs[at]!.path] === undefined) return ref;

@@ -576,13 +576,17 @@ function restoreArray(seen: Extract<RelationSnapshot, { isToMany: true }>): void
   array.splice(0, array.length, ...items);
 }
 
+/** Takes back what flushes have put onto a new object; a property that was set since stays as it was set. */
 function undoWritten({ entity, written }: InstanceState): void {
+  const setSince = new Set<object>();
   for (let one = written; one !== null && one !== 'nothing'; one = one.earlier) {
     const { property, before, written: left } = one;
     const value = property.get(entity);
     const isUntouched =
       value === left || (value instanceof Date && left instanceof Date && value.getTime() === left.getTime());
-    if (isUntouched) property.set(entity, before);
+    // It may be set to what an earlier flush had put there.
+    if (!isUntouched) setSince.add(property);
+    else if (!setSince.has(property)) property.set(entity, before);
   }
 }
 
