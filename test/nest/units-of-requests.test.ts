@@ -1,6 +1,10 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
+import type { ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import type { Warning } from '../../libs/uow/src/diagnostics/report.js';
 import { RequestUnits } from '../../libs/uow/src/nest/request-units.js';
-import { RequestUnit } from '../../libs/uow/src/nest/request-unit.js';
+import type { RequestUnit } from '../../libs/uow/src/nest/request-unit.js';
 import type { AmbientUnit } from '../../libs/uow/src/transaction/ambient-unit.js';
 import type { TransactionContext } from '../../libs/uow/src/transaction/transaction-context.js';
 import { TransactionManager } from '../../libs/uow/src/transaction/transaction-manager.js';
@@ -88,19 +92,71 @@ describe('the unit of an answered request', () => {
   });
 
   describe('with a client that may go away', () => {
-    test('gives the code that runs in it a signal, until the response has ended', () => {
-      const request = new RequestUnit(fixture.transactions, null, 'GET /notes');
-      const signalInside = (): AbortSignal | undefined =>
-        request.run(() => units.disconnectSignal(fixture.transactions));
-      const signal = signalInside();
-      expect(signal?.aborted).toBe(false);
-      request.responseEnded(true);
-      expect([signal?.aborted, signalInside()]).toEqual([false, undefined]);
+    test('gives the code that runs in it a signal, until the response has ended', async () => {
+      await answering(async (request, response) => {
+        const signalInside = (): AbortSignal | undefined =>
+          request.run(() => units.disconnectSignal(fixture.transactions));
+        const signal = signalInside();
+        expect(signal?.aborted).toBe(false);
+        await ended(response);
+        expect([signal?.aborted, signalInside()]).toEqual([false, undefined]);
+      });
     });
 
-    test('gives none to another application of the process', () => {
-      const request = new RequestUnit(fixture.transactions, null, 'GET /notes');
-      expect(request.run(() => units.disconnectSignal(new TransactionManager()))).toBeUndefined();
+    test('gives none to another application of the process', async () => {
+      await answering(async (request, response) => {
+        expect(request.run(() => units.disconnectSignal(new TransactionManager()))).toBeUndefined();
+        await ended(response);
+      });
     });
   });
+
+  describe('in which nothing of the library is used', () => {
+    test('adds no listener to the response; the first use adds one', async () => {
+      await answering(async (request, response) => {
+        const before = response.listenerCount('close');
+        request.run(() => undefined);
+        expect(response.listenerCount('close')).toBe(before);
+        request.contextOf(fixture.source);
+        request.contextOf(fixture.source);
+        expect(response.listenerCount('close')).toBe(before + 1);
+        await ended(response);
+      });
+    });
+
+    test('is closed with its response: what comes to use it later finds nothing', async () => {
+      await answering(async (request, response) => {
+        expect(request.closed).toBe(false);
+        await ended(response);
+        expect(request.closed).toBe(true);
+        expect(request.contextOf(fixture.source)).toBeNull();
+        expect(request.run(() => units.disconnectSignal(fixture.transactions))).toBeUndefined();
+      });
+    });
+  });
+
+  /** Answers one request of a real server, with a unit that `work` sees. */
+  async function answering(work: (request: RequestUnit, response: ServerResponse) => Promise<void>): Promise<void> {
+    const server = createServer();
+    const port = await new Promise<number>((resolve) => {
+      server.listen(0, '127.0.0.1', () => {
+        resolve((server.address() as AddressInfo).port);
+      });
+    });
+    try {
+      const worked = new Promise<void>((resolve, reject) => {
+        server.on('request', (message, response) => {
+          work(units.open(message, fixture.transactions, null, 'GET /notes', response), response).then(resolve, reject);
+        });
+      });
+      await Promise.all([worked, fetch(`http://127.0.0.1:${port}/notes`).then((answer) => answer.text())]);
+    } finally {
+      server.close();
+    }
+  }
+
+  async function ended(response: ServerResponse): Promise<void> {
+    response.end('answered');
+    await once(response, 'close');
+  }
 });

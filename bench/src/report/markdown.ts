@@ -11,7 +11,7 @@ export function markdown(results: Results): string {
     Object.entries(results.versions)
       .map(([name, version]) => `${name} ${version}`)
       .join(', ') + '.',
-    `Medians of ${roundsOf(results)} interleaved rounds, least and most in brackets (more for those that are near to what they are compared with); a ratio is the median of those of the rounds in which both took part.`,
+    `Medians of ${roundsOf(results)} interleaved rounds, least and most in brackets (more for those that keep up with what they are compared with); a ratio is the median of those of the rounds in which both took part.`,
     ...ids.map((id) => table(results.measured.filter(({ workload }) => workload === id))),
     '',
   ].join('\n\n');

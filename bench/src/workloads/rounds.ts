@@ -13,12 +13,12 @@ export interface Lane<Process> {
 export interface Rounds {
   /** In which all take part. */
   readonly common: number;
-  /** Further ones of the anchor and those that are near it: how they compare is seen only in many. */
+  /** Further ones of the anchor and those that keep up with it: how they compare is seen only in many. */
   readonly close: number;
 }
 
-/** Up to so many times as fast, or as slow. */
-const NEAR = 2;
+/** Who takes so many times as long as the anchor does not keep up with it. */
+const FAR = 2;
 
 /** Goes round after round from one to the next, so that what disturbs the machine disturbs all. */
 export async function goRounds<Process>(
@@ -27,9 +27,9 @@ export async function goRounds<Process>(
   measure: (process: Process) => Promise<WorkDone>,
 ): Promise<void> {
   for (let round = 0; round < common; round++) await goRound(lanes, round, measure);
-  const near = nearAnchor(lanes);
-  if (near.length < 2) return;
-  for (let round = common; round < common + close; round++) await goRound(near, round, measure);
+  const left = keepingUp(lanes);
+  if (left.length < 2) return;
+  for (let round = common; round < common + close; round++) await goRound(left, round, measure);
 }
 
 /**
@@ -47,14 +47,11 @@ async function goRound<Process>(
   for (const lane of [...lanes].reverse()) lane.rounds.push(sumOf([there.get(lane)!, await measure(on(lane, 1))]));
 }
 
-function nearAnchor<Process>(lanes: readonly Lane<Process>[]): Lane<Process>[] {
+/** All of them where there is no anchor. */
+function keepingUp<Process>(lanes: readonly Lane<Process>[]): readonly Lane<Process>[] {
   const anchor = anchorOf(lanes);
-  if (anchor === undefined) return [];
-  const pace = paceOf(anchor);
-  return lanes.filter((lane) => {
-    const ratio = paceOf(lane) / pace;
-    return ratio <= NEAR && ratio >= 1 / NEAR;
-  });
+  if (anchor === undefined) return lanes;
+  return lanes.filter((lane) => paceOf(lane) <= FAR * paceOf(anchor));
 }
 
 function paceOf({ rounds }: Lane<unknown>): number {

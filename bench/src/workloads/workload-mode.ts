@@ -14,11 +14,11 @@ const full: Pace = {
   processes: 2,
   rounds: { common: 3, close: 7 },
   longRounds: { common: 3, close: 5 },
-  fixedWarmUps: 20,
+  fixedWarmUps: 60,
   ms: 1_000,
-  warmUpMs: 2_500,
+  warmUpMs: 4_000,
   warmUpOperations: 40_000,
-  longestWarmUpMs: 8_000,
+  longestWarmUpMs: 12_000,
 };
 const quick: Pace = {
   processes: 1,
@@ -45,7 +45,7 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
   const http = choice.groups.length === 0 || choice.groups.includes('F') ? httpWorkloads : [];
   const pace = choice.quick ? quick : full;
   console.log(
-    `${chosen.length + http.length} workloads, ${asked.length} contenders, ${pace.rounds.common} rounds, ${pace.rounds.close} more of those that are near`,
+    `${chosen.length + http.length} workloads, ${asked.length} contenders, ${pace.rounds.common} rounds, ${pace.rounds.close} more of those that keep up`,
   );
   await using database = await startBenchDatabase();
   const client = new pg.Client({ connectionString: database.url });

@@ -4,13 +4,13 @@ import type { Report } from '../diagnostics/report.js';
 import { currentFrame } from '../transaction/ambient.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
 import { guardReplies } from './reply-guard.js';
-import { RequestUnit } from './request-unit.js';
-import type { EndingResponse, RequestUnits } from './request-units.js';
+import type { EndingResponse } from './request-unit.js';
+import type { RequestUnits } from './request-units.js';
 
 /**
  * Opens the context of a request before guards run and closes it when the response has ended: as the first
  * middleware on Express, as an `onRequest` hook on Fastify. Installed once per application. A request that
- * touches nothing of this library costs one `AsyncLocalStorage.run` and one listener.
+ * touches nothing of this library costs one `AsyncLocalStorage.run`.
  */
 
 interface RawRequest {
@@ -97,8 +97,6 @@ export class HttpContext {
 
   #open(request: RawRequest, response: EndingResponse, next: () => void): void {
     const label = `${request.method ?? 'HTTP'} ${request.originalUrl ?? request.url ?? ''}`;
-    const unit = new RequestUnit(this.#manager, currentFrame() ?? null, label);
-    this.#units.follow(request, unit, response);
-    unit.run(next);
+    this.#units.open(request, this.#manager, currentFrame() ?? null, label, response).run(next);
   }
 }

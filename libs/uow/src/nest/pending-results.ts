@@ -1,23 +1,20 @@
 import type { Report } from '../diagnostics/report.js';
-import type { AmbientUnit } from '../transaction/ambient-unit.js';
 import { currentFrame } from '../transaction/ambient.js';
-import type { Frame } from '../transaction/ambient.js';
 import { TransactionScope } from '../transaction/transaction-scope.js';
+import type { UnclaimedResult } from '../transaction/unclaimed.js';
 import { ScopeAbandoned } from './held-scope.js';
 import type { HeldScope } from './held-scope.js';
 
 /**
- * Results that nobody has subscribed to (or iterated) yet, by the scope or unit that called for them. Their
- * scopes are open: where nothing was done in one, it is closed soon; where something was, it waits for a
- * subscriber until the caller has ended, or `warnAfter` passes; then it is rolled back and reported.
+ * A result that nobody has subscribed to (or iterated) yet. Its scope is open: where nothing was done in it, it is
+ * closed soon; where something was, it waits for a subscriber until the scope or unit that called for it has ended,
+ * or `warnAfter` passes; then it is rolled back and reported.
  */
-const pending = new WeakMap<Frame, Set<PendingResult>>();
-
-export class PendingResult {
+export class PendingResult implements UnclaimedResult {
   readonly #held: HeldScope;
   readonly #label: string;
   readonly #report: Report;
-  readonly #caller: Frame | undefined = currentFrame();
+  readonly #caller = currentFrame();
   #timer: NodeJS.Timeout | NodeJS.Immediate | undefined;
   #taken = false;
 
@@ -29,11 +26,7 @@ export class PendingResult {
     this.#held = held;
     this.#label = label;
     this.#report = report;
-    if (this.#caller !== undefined) {
-      const known = pending.get(this.#caller);
-      if (known === undefined) pending.set(this.#caller, new Set([this]));
-      else known.add(this);
-    }
+    if (this.#caller !== undefined) (this.#caller.unclaimed ??= new Set()).add(this);
     this.#timer = setImmediate(() => {
       if (this.#taken) return;
       if (this.#isUntouched()) {
@@ -72,7 +65,7 @@ export class PendingResult {
   #forget(): void {
     this.#taken = true;
     clearTimeout(this.#timer as NodeJS.Timeout | undefined);
-    if (this.#caller !== undefined) pending.get(this.#caller)?.delete(this);
+    this.#caller?.unclaimed?.delete(this);
   }
 
   #isUntouched(): boolean {
@@ -88,10 +81,4 @@ export class PendingResult {
       Object.values(hooks).every((list) => !Array.isArray(list) || list.length === 0)
     );
   }
-}
-
-/** The caller has ended: its results that nobody subscribed to will find no subscriber any more. */
-export function abandonResultsOf(caller: AmbientUnit | Frame | undefined): void {
-  const results = caller === undefined ? undefined : pending.get(caller);
-  if (results !== undefined) for (const one of [...results]) one.abandon();
 }

@@ -1,18 +1,13 @@
 import type { Report } from '../diagnostics/report.js';
 import type { AmbientUnit } from '../transaction/ambient-unit.js';
 import { currentFrame } from '../transaction/ambient.js';
+import type { Frame } from '../transaction/ambient.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
-import { abandonResultsOf } from './pending-results.js';
+import { abandonUnclaimed } from '../transaction/unclaimed.js';
 import { privateField } from './private-field.js';
 import { RequestUnit } from './request-unit.js';
+import type { EndingResponse } from './request-unit.js';
 import { warnOfUncommittedWork } from './uncommitted-work.js';
-
-/** The part of Node's response that tells of its end. */
-export interface EndingResponse {
-  readonly statusCode: number;
-  readonly writableFinished: boolean;
-  on(event: 'close', listener: () => void): unknown;
-}
 
 const FIRST_ERROR_STATUS = 400;
 
@@ -24,6 +19,10 @@ export class RequestUnits {
   readonly #units = privateField<AmbientUnit>();
   readonly #prepared = new WeakSet<AmbientUnit>();
   readonly #report: Report;
+  readonly #responseEnded = (unit: RequestUnit, { writableFinished, statusCode }: EndingResponse): void => {
+    if (writableFinished && statusCode < FIRST_ERROR_STATUS) warnOfUncommittedWork(unit, unit.label, this.#report);
+    this.release(unit);
+  };
 
   constructor(report: Report) {
     this.#report = report;
@@ -74,23 +73,22 @@ export class RequestUnits {
     return undefined;
   }
 
-  /** A request that will be answered: its unit goes when the response has ended and its scopes have settled. */
-  follow(request: object, unit: RequestUnit, response: EndingResponse): void {
+  /** Opens the unit of a request that will be answered: it goes when the response has ended and its scopes have settled. */
+  open(
+    request: object,
+    manager: TransactionManager,
+    parent: Frame | null,
+    label: string,
+    response: EndingResponse,
+  ): RequestUnit {
+    const unit = new RequestUnit(manager, parent, label, response, this.#responseEnded);
     this.#units.set(request, unit);
-    // It comes once; to listen once costs a listener more.
-    response.on('close', () => {
-      const answered = response.writableFinished;
-      unit.responseEnded(answered);
-      if (answered && response.statusCode < FIRST_ERROR_STATUS) {
-        warnOfUncommittedWork(unit, unit.label, this.#report);
-      }
-      this.release(unit);
-    });
+    return unit;
   }
 
   /** Closes a unit once its running scopes have settled; whoever opened it does not wait. */
   release(unit: AmbientUnit): void {
-    abandonResultsOf(unit);
+    abandonUnclaimed(unit);
     try {
       // Most requests leave nothing to wait for.
       const closing = unit.busy ? closeOnceSettled(unit) : unit.closing();

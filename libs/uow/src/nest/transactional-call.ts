@@ -2,31 +2,17 @@ import type { Subscribable } from 'rxjs';
 import type { Database } from '../database/database.js';
 import { NoApplicationError } from '../errors/transaction-errors.js';
 import { currentFrame } from '../transaction/ambient.js';
-import { defineTransaction } from '../transaction/transaction-definition.js';
-import type { TransactionDefinition } from '../transaction/transaction-definition.js';
 import { TransactionManager } from '../transaction/transaction-manager.js';
 import { HeldScope } from './held-scope.js';
 import type { RunScope } from './held-scope.js';
 import { ownerOf } from './owning-application.js';
-import { abandonResultsOf, PendingResult } from './pending-results.js';
+import { PendingResult } from './pending-results.js';
 import { resultKind } from './result-kind.js';
 import type { ResultKind } from './result-kind.js';
 import { transactionalIterable } from './transactional-iterable.js';
 import { takeOpened } from './transactional-method.js';
 import type { TransactionalMethod } from './transactional-method.js';
 import { transactionalObservable } from './transactional-observable.js';
-
-const definitions = new WeakMap<TransactionalMethod, TransactionDefinition>();
-
-/** The declaration's options, checked once. */
-export function definitionOf(declaration: TransactionalMethod): TransactionDefinition {
-  let definition = definitions.get(declaration);
-  if (definition === undefined) {
-    definition = defineTransaction(declaration.options, declaration.label);
-    definitions.set(declaration, definition);
-  }
-  return definition;
-}
 
 /**
  * The application that a call belongs to: that of the object, where Nest made it; else that of the running
@@ -72,24 +58,15 @@ export function invokeTransactional(
   if (takeOpened(manager, wrapper)) return call();
   if (declaredKind === 'plain' && declaration.byClass) return call();
   const database = manager.database(declaration.options.dataSource);
-  const definition = definitionOf(declaration);
+  const { definition } = declaration;
   const run: RunScope = (fn) => manager.execute(database, definition, fn);
-  if (declaredKind === 'promise') return run(() => promised(call));
+  if (declaredKind === 'promise') return run(call as () => Promise<unknown>);
   if (declaredKind === 'iterable') {
     // Nothing of an async generator runs before its first step.
     const generator = call() as AsyncIterable<unknown>;
     return transactionalIterable(run, () => generator);
   }
   return callAndSee(declaration, database, run, call);
-}
-
-/** Calls a method that returns a promise; what it left unsubscribed ends with it. */
-async function promised(call: () => unknown): Promise<unknown> {
-  try {
-    return await call();
-  } finally {
-    abandonResultsOf(currentFrame());
-  }
 }
 
 /** What methods have been seen to return, for calls that have to wait for their turn before they are made. */
@@ -107,7 +84,7 @@ function callAndSee(declaration: TransactionalMethod, database: Database, run: R
     }
     outcome.seen = resultKind(outcome.result);
     seenKinds.set(declaration, outcome.seen);
-    if (outcome.seen === 'promise') return promised(() => outcome.result);
+    if (outcome.seen === 'promise') return outcome.result as Promise<unknown>;
     return outcome.seen === 'plain' && !declaration.byClass ? Promise.resolve(outcome.result) : undefined;
   });
   if (outcome.threw !== null && declaration.byClass) throw outcome.threw.error;

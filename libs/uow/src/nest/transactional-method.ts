@@ -1,28 +1,34 @@
 import { innermostScope } from '../transaction/ambient.js';
-import type { TransactionOptions } from '../transaction/transaction-definition.js';
+import { defineTransaction } from '../transaction/transaction-definition.js';
+import type { TransactionDefinition, TransactionOptions } from '../transaction/transaction-definition.js';
 import type { TransactionManager } from '../transaction/transaction-manager.js';
-import type { TransactionScope } from '../transaction/transaction-scope.js';
 import type { ResultKind } from './result-kind.js';
 
 export type AnyMethod = (this: unknown, ...args: unknown[]) => unknown;
 
 /** How a transactional method was declared; found by the function that stands in its place. */
-export interface TransactionalMethod {
-  readonly options: TransactionOptions;
-  /** The function as it was written. */
-  readonly original: AnyMethod;
-  /** `Class.method`, as messages name it. */
-  readonly label: string;
-  /** True where the class was decorated: results that are not asynchronous are left alone. */
-  readonly byClass: boolean;
-  /** What it returns, as far as its declaration tells. */
-  readonly declaredKind: ResultKind | undefined;
+export class TransactionalMethod {
+  #definition: TransactionDefinition | null = null;
+
+  constructor(
+    readonly options: TransactionOptions,
+    /** The function as it was written. */
+    readonly original: AnyMethod,
+    /** `Class.method`, as messages name it. */
+    readonly label: string,
+    /** True where the class was decorated: results that are not asynchronous are left alone. */
+    readonly byClass: boolean,
+    /** What it returns, as far as its declaration tells. */
+    readonly declaredKind: ResultKind | undefined,
+  ) {}
+
+  /** The options, checked once, at the first call. */
+  get definition(): TransactionDefinition {
+    return (this.#definition ??= defineTransaction(this.options, this.label));
+  }
 }
 
 const methods = new WeakMap<object, TransactionalMethod>();
-
-/** Methods whose scope an interceptor has opened for one call already. */
-const opened = new WeakMap<TransactionScope, object>();
 
 /** Methods that a class's declaration passes over. */
 const passedOver = new WeakSet<object>();
@@ -50,11 +56,13 @@ export function transactionalMethod(method: object): TransactionalMethod | undef
 /** Tells that the running scope was opened for the next call of the handler, whose decorator then adds nothing. */
 export function openForHandler(manager: TransactionManager, handler: object): void {
   const scope = innermostScope(manager);
-  if (scope !== null && methods.has(handler)) opened.set(scope, handler);
+  if (scope !== null && methods.has(handler)) scope.openedFor = handler;
 }
 
 /** True once, for the call whose scope was opened by `openForHandler`. */
 export function takeOpened(manager: TransactionManager, wrapper: object): boolean {
   const scope = innermostScope(manager);
-  return scope !== null && opened.get(scope) === wrapper && opened.delete(scope);
+  if (scope?.openedFor !== wrapper) return false;
+  scope.openedFor = null;
+  return true;
 }

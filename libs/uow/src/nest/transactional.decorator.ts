@@ -4,8 +4,8 @@ import { takeOnAppearance } from './method-metadata.js';
 import { declareOwner } from './owning-application.js';
 import { declaredKind } from './result-kind.js';
 import { invokeTransactional } from './transactional-call.js';
-import { declareTransactional, isDeclared, transactionalMethod } from './transactional-method.js';
-import type { AnyMethod, TransactionalMethod } from './transactional-method.js';
+import { declareTransactional, isDeclared, transactionalMethod, TransactionalMethod } from './transactional-method.js';
+import type { AnyMethod } from './transactional-method.js';
 
 /** What a transactional method may return: a promise, an Observable, or something for `for await`. */
 export type TransactionalResult = PromiseLike<unknown> | Subscribable<unknown> | AsyncIterable<unknown>;
@@ -103,13 +103,9 @@ function wrap(
 ): AnyMethod {
   // A composed decorator and one of the method's own: the upper one holds, as for every option of Nest.
   const original = transactionalMethod(method)?.original ?? method;
-  const declaration: TransactionalMethod = Object.freeze({
-    options,
-    original,
-    label: `${nameOf(target)}.${String(key)}`,
-    byClass,
-    declaredKind: declaredKind(original, Reflect.getMetadata('design:returntype', target, key)),
-  });
+  const label = `${nameOf(target)}.${String(key)}`;
+  const kind = declaredKind(original, Reflect.getMetadata('design:returntype', target, key));
+  const declaration = new TransactionalMethod(options, original, label, byClass, kind);
   const wrapper: AnyMethod = function (...args) {
     return invokeTransactional(wrapper, declaration, this, args);
   };

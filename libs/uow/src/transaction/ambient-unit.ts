@@ -4,6 +4,7 @@ import type { Frame } from './ambient.js';
 import type { PhysicalTransaction } from './physical-transaction.js';
 import { TransactionContext } from './transaction-context.js';
 import type { TransactionObserver } from './transaction-synchronization.js';
+import type { UnclaimedResult } from './unclaimed.js';
 
 /** Whoever makes units: the transaction manager of one application. */
 export interface UnitOwner {
@@ -25,6 +26,7 @@ export class AmbientUnit implements Frame {
   #first: TransactionContext | null = null;
   #others: Map<Database, TransactionContext> | null = null;
   #closed = false;
+  unclaimed: Set<UnclaimedResult> | null = null;
 
   constructor(
     readonly owner: UnitOwner,
@@ -60,6 +62,7 @@ export class AmbientUnit implements Frame {
     const known = this.#others?.get(database);
     if (known !== undefined) return known;
     if (this.#closed || !this.owner.owns(database)) return null;
+    if (first === null && !this.canBegin()) return null;
     // A REQUIRES_NEW on one data source leaves the contexts of the others as they are.
     if (this.suspended !== null && this.suspended.database !== database) {
       return null;
@@ -68,6 +71,11 @@ export class AmbientUnit implements Frame {
     if (first === null) this.#first = made;
     else (this.#others ??= new Map()).set(database, made);
     return made;
+  }
+
+  /** Asked before the first context is made: false where the unit has ended without anybody's having used it. */
+  protected canBegin(): boolean {
+    return true;
   }
 
   /** Runs `fn` inside the unit. */

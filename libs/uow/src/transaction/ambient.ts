@@ -5,6 +5,7 @@ import type { PhysicalTransaction } from './physical-transaction.js';
 import type { TransactionContext } from './transaction-context.js';
 import type { TransactionScope } from './transaction-scope.js';
 import type { TurnLevel } from './turns.js';
+import type { UnclaimedResult } from './unclaimed.js';
 
 /**
  * Which context and scope the running code is in: frames linked to their parents, carried by one
@@ -24,6 +25,8 @@ export interface Frame {
   /** The transaction that the code inside works in, and its level of turns there. */
   readonly transaction?: PhysicalTransaction | null;
   readonly level?: TurnLevel | null;
+  /** What was handed out here and has not been claimed; mostly nothing. */
+  unclaimed: Set<UnclaimedResult> | null;
   /** Completing code (hooks, the last flush) may go on where its scope takes nothing new any more. */
   readonly completing?: boolean;
 }
@@ -31,6 +34,7 @@ export interface Frame {
 /** The frame of work that completes a scope or belongs to an operation under way: it has a turn of its own. */
 export class CompletingFrame implements Frame {
   readonly completing = true;
+  unclaimed: Set<UnclaimedResult> | null = null;
 
   constructor(
     readonly parent: Frame | null,

@@ -2,6 +2,7 @@ import { runInFrame } from './ambient.js';
 import type { PhysicalTransaction } from './physical-transaction.js';
 import type { Place } from './place.js';
 import type { TransactionScope } from './transaction-scope.js';
+import { abandonUnclaimed } from './unclaimed.js';
 
 /** The function of a scope: called, ended early where the transaction is given up, and waited for with all that it started. */
 
@@ -32,6 +33,7 @@ export async function runBody<T>(
   } catch (error) {
     result = { threw: true, error };
   }
+  abandonUnclaimed(scope);
   if (scope.busy && transaction.abortReason === null) return { result, stray: await scope.settle() };
   // Once the transaction was given up nothing of what is in flight counts any more.
   scope.stop();

@@ -19,6 +19,7 @@ import { TransactionScope } from './transaction-scope.js';
 import type { TransactionObserver } from './transaction-synchronization.js';
 import { statusOf } from './transaction-status.js';
 import type { TransactionStatus } from './transaction-status.js';
+import { abandonUnclaimed } from './unclaimed.js';
 
 /**
  * Runs functions in transactions: the engine behind `@Transactional()`, and its programmatic twin (Spring's
@@ -245,6 +246,7 @@ export class TransactionManager implements UnitOwner {
     try {
       return await runInFrame(scope, fn);
     } finally {
+      abandonUnclaimed(scope);
       await scope.settle();
       scope.close();
     }

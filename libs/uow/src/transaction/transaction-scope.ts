@@ -7,6 +7,7 @@ import type { Place } from './place.js';
 import type { TransactionContext } from './transaction-context.js';
 import type { TransactionDefinition } from './transaction-definition.js';
 import type { TurnLevel } from './turns.js';
+import type { UnclaimedResult } from './unclaimed.js';
 
 /**
  * One declared scope: a call of a `@Transactional()` method or of `TransactionManager.run`. It owns a
@@ -31,6 +32,9 @@ export class TransactionScope implements Frame {
   mark: RollbackMark | null = null;
   /** Set when it was rolled back by hand inside. */
   rolledBackInside = false;
+  unclaimed: Set<UnclaimedResult> | null = null;
+  /** The handler whose call it was opened for, until that is called. */
+  openedFor: object | null = null;
   /** A list: there are few as a rule, and what began last ends first. */
   readonly #inFlight: Place[] = [];
   #state: 'open' | 'closing' | 'closed' = 'open';
