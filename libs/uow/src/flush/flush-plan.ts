@@ -14,13 +14,19 @@ export interface InsertStep {
   readonly reason: string;
 }
 
-export interface UpdateStep {
-  readonly kind: 'update';
-  readonly mapping: EntityMapping;
-  readonly changes: readonly UpdateChange[];
-  /** True when the statement has to lock its rows in key order itself. */
-  readonly locks: boolean;
-  readonly reason: string;
+export class UpdateStep {
+  readonly kind = 'update';
+
+  constructor(
+    readonly mapping: EntityMapping,
+    readonly changes: readonly UpdateChange[],
+    /** True when the statement has to lock its rows in key order itself. */
+    readonly locks: boolean,
+  ) {}
+
+  get reason(): string {
+    return `changed ${this.changes[0]!.columns.map((column) => column.path).join(', ')}`;
+  }
 }
 
 export interface DeleteStep {

@@ -2,8 +2,10 @@ import type { ColumnMapping, EntityMapping } from '../database/entity-mapping.js
 import { CircularDependencyError } from '../errors/flush-errors.js';
 import { KeyOfInsert, SqlExpression, UpdateChange, resolved } from './change-set.js';
 import type { Change, DeleteChange, DetachChange, InsertChange } from './change-set.js';
-import type { DeleteStep, DetachStep, FlushPlan, FlushStep, InsertStep, UpdateStep } from './flush-plan.js';
+import { UpdateStep } from './flush-plan.js';
+import type { DeleteStep, DetachStep, FlushPlan, FlushStep, InsertStep } from './flush-plan.js';
 import { shapeOf } from './sql/insert-parts.js';
+import { NO_CIRCLE } from './table-order.js';
 import type { TableOrder } from './table-order.js';
 import { dependencyGroups, levels } from './topological-sort.js';
 import { uniqueRounds } from './unique-rounds.js';
@@ -15,39 +17,46 @@ import type { UniqueRound } from './unique-rounds.js';
  * sends nothing.
  */
 export function planFlush(changes: readonly Change[], order: TableOrder): FlushPlan {
-  const inserts: InsertChange[] = [];
-  const updates: UpdateChange[] = [];
+  const stages: Stage[] = [];
   const deletes: DeleteChange[] = [];
-  const detachments: DetachChange[] = [];
+  let stage: Stage | null = null;
   for (const change of changes) {
-    if (change.kind === 'insert') inserts.push(change);
-    else if (change.kind === 'update') updates.push(change);
-    else if (change.kind === 'delete') deletes.push(change);
-    else detachments.push(change);
+    if (change.kind === 'delete') {
+      deletes.push(change);
+      continue;
+    }
+    // Changes of one table follow each other as a rule.
+    if (stage?.mapping !== change.mapping) stage = stageOf(change.mapping, stages, order);
+    if (change.kind === 'insert') stage.inserts.push(change);
+    else if (change.kind === 'update') stage.updates.push(change);
+    else stage.detachments.push(change);
   }
 
   const steps: FlushStep[] = [];
-  const stages = stagesOf(inserts, updates, detachments, order);
   let late: readonly DeleteChange[] = deletes;
   for (const stage of stages) {
     // A new row may bring the same links.
     for (const detachment of stage.detachments) {
       if (detachment.action === 'delete') steps.push(detachStep(detachment, deletes, []));
     }
-    const rounds = stage.isCircle
+    const isCircle = stage.circle !== NO_CIRCLE;
+    const rounds = isCircle
       ? null
-      : uniqueRounds(stage.inserts, stage.updates, deletableEarly(stage.table, deletes, detachments));
+      : uniqueRounds(stage.inserts, stage.updates, deletableEarly(stage.mapping.table, deletes, stages));
     if (rounds !== null) {
       late = planRounds(rounds, late, order, steps);
       planNullifying(stage, deletes, steps);
       continue;
     }
-    const afterwards = planInserts(stage.inserts, stage.isCircle, order, steps);
+    const afterwards = planInserts(stage.inserts, isCircle, order, steps);
     planUpdates(stage.updates, deletes, order, steps);
     if (afterwards.length > 0) planUpdates(afterwards, [], order, steps);
     planNullifying(stage, deletes, steps);
   }
-  planDeletes(late, updates, order, steps);
+  if (late.length > 0) {
+    const updates = stages.flatMap((stage) => stage.updates);
+    planDeletes(late, updates, order, steps);
+  }
   return { steps };
 }
 
@@ -55,9 +64,10 @@ export function planFlush(changes: readonly Change[], order: TableOrder): FlushP
 function deletableEarly(
   table: string,
   deletes: readonly DeleteChange[],
-  detachments: readonly DetachChange[],
-): DeleteChange[] {
-  const isReferred = [...deletes, ...detachments].some(
+  stages: readonly Stage[],
+): readonly DeleteChange[] {
+  if (deletes.length === 0) return deletes;
+  const isReferred = [...deletes, ...stages.flatMap((stage) => stage.detachments)].some(
     ({ mapping }) => mapping.table !== table && mapping.parents.some((parent) => parent.table === table),
   );
   return isReferred ? [] : deletes.filter(({ mapping }) => mapping.table === table);
@@ -90,58 +100,34 @@ function planRounds(
   return deletes.filter((change) => !early.has(change));
 }
 
+/** The changes of one table, or of one circle of tables. */
 interface Stage {
-  readonly table: string;
+  /** The first that was met; in a circle there are others. */
+  readonly mapping: EntityMapping;
   readonly rank: number;
-  readonly isCircle: boolean;
+  readonly circle: number;
   readonly inserts: InsertChange[];
   readonly updates: UpdateChange[];
   readonly detachments: DetachChange[];
 }
 
-/** One stage for each table, one for each circle of tables. */
-function stagesOf(
-  inserts: readonly InsertChange[],
-  updates: readonly UpdateChange[],
-  detachments: readonly DetachChange[],
-  order: TableOrder,
-): Stage[] {
-  const stages = new Map<string, Stage>();
-  const all: Stage[] = [];
-  let last: EntityMapping | null = null;
-  let stage: Stage | undefined;
-  const stageOf = (mapping: EntityMapping): Stage => {
-    // Changes of one table follow each other as a rule.
-    if (stage !== undefined && mapping === last) return stage;
-    last = mapping;
-    const name = stageName(mapping, order);
-    stage = stages.get(name);
-    if (stage === undefined) {
-      stage = {
-        table: mapping.table,
-        rank: order.rank(mapping),
-        isCircle: order.circle(mapping) !== -1,
-        inserts: [],
-        updates: [],
-        detachments: [],
-      };
-      stages.set(name, stage);
-      // Few as a rule: where it belongs is found quicker than they are sorted.
-      let at = all.length;
-      while (at > 0 && all[at - 1]!.rank > stage.rank) at--;
-      all.splice(at, 0, stage);
-    }
-    return stage;
-  };
-  for (const insert of inserts) stageOf(insert.mapping).inserts.push(insert);
-  for (const update of updates) stageOf(update.mapping).updates.push(update);
-  for (const detachment of detachments) stageOf(detachment.mapping).detachments.push(detachment);
-  return all;
+/** The stage of a mapping's table among those that there are, in the order of the tables; added where there is none. */
+function stageOf(mapping: EntityMapping, stages: Stage[], order: TableOrder): Stage {
+  const circle = order.circle(mapping);
+  for (const stage of stages) {
+    if (circle === NO_CIRCLE ? stage.mapping.table === mapping.table : stage.circle === circle) return stage;
+  }
+  const stage: Stage = { mapping, rank: order.rank(mapping), circle, inserts: [], updates: [], detachments: [] };
+  // Few as a rule: where it belongs is found quicker than they are sorted.
+  let at = stages.length;
+  while (at > 0 && stages[at - 1]!.rank > stage.rank) at--;
+  stages.splice(at, 0, stage);
+  return stage;
 }
 
 function stageName(mapping: EntityMapping, order: TableOrder): string {
   const circle = order.circle(mapping);
-  return circle === -1 ? mapping.table : `circle ${circle}`;
+  return circle === NO_CIRCLE ? mapping.table : `circle ${circle}`;
 }
 
 /** Behind the updates: a row that went elsewhere is not to be cut off. */
@@ -294,11 +280,12 @@ function planUpdates(
   if (tables.length > 1) tables.sort((a, b) => order.rank(a[0]!.mapping) - order.rank(b[0]!.mapping));
   for (const rows of tables) {
     const shapes = groupBy(rows, updateShape, sameUpdateShape);
-    const toDelete = deletes.filter((change) => change.mapping.table === rows[0]!.mapping.table);
-    const unlocked = [...rows, ...toDelete].filter((change) => !change.guard.isLocked);
-    const needsLockStep = unlocked.length > 1 && (shapes.length > 1 || toDelete.length > 0);
+    const { mapping } = rows[0]!;
+    const toDelete = deletes.length === 0 ? [] : deletes.filter((change) => change.mapping.table === mapping.table);
+    const isOneStatement = shapes.length === 1 && toDelete.length === 0;
+    const unlocked = isOneStatement ? [] : [...rows, ...toDelete].filter(isUnlocked);
+    const needsLockStep = unlocked.length > 1;
     if (needsLockStep) {
-      const { mapping } = rows[0]!;
       steps.push({
         kind: 'lock',
         mapping,
@@ -307,16 +294,14 @@ function planUpdates(
       });
     }
     for (const changes of shapes) {
-      const step: UpdateStep = {
-        kind: 'update',
-        mapping: changes[0]!.mapping,
-        changes,
-        locks: !needsLockStep && changes.length > 1 && changes.some((change) => !change.guard.isLocked),
-        reason: `changed ${changes[0]!.columns.map((column) => column.path).join(', ')}`,
-      };
-      steps.push(step);
+      const locks = !needsLockStep && changes.length > 1 && changes.some(isUnlocked);
+      steps.push(new UpdateStep(changes[0]!.mapping, changes, locks));
     }
   }
+}
+
+function isUnlocked({ guard }: UpdateChange | DeleteChange): boolean {
+  return !guard.isLocked;
 }
 
 function tableOf({ mapping }: UpdateChange): string {

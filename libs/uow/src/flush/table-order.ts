@@ -1,6 +1,9 @@
 import type { EntityMapping, EntityMappings } from '../database/entity-mapping.js';
 import { dependencyGroups } from './topological-sort.js';
 
+/** What `TableOrder.circle` says of most tables. */
+export const NO_CIRCLE = -1;
+
 /**
  * The one order in which every flush of a data source takes its tables: those that foreign keys refer to
  * before those that refer. Tables that refer to each other in a circle stand together; there the rows
@@ -35,9 +38,9 @@ export class TableOrder {
     return this.#ranks.get(mapping.table) ?? Number.MAX_SAFE_INTEGER;
   }
 
-  /** The circle that the mapping's table is in; -1 in none. A table that refers to itself is one. */
+  /** The circle that the mapping's table is in; NO_CIRCLE in none. A table that refers to itself is one. */
   circle(mapping: EntityMapping): number {
-    return this.#circles.get(mapping.table) ?? -1;
+    return this.#circles.get(mapping.table) ?? NO_CIRCLE;
   }
 }
 

@@ -9,7 +9,7 @@ export class IdentityMap {
     return this.#tables.get(mapping.root)?.get(key);
   }
 
-  /** The objects of a mapping's table by key; the same map for as long as the session lives. */
+  /** The objects of a mapping's table by key; the same map until all is forgotten. */
   table(mapping: EntityMapping): Map<IdentityKey, InstanceState> {
     const { root } = mapping;
     let table = this.#tables.get(root);
@@ -50,6 +50,6 @@ export class IdentityMap {
   }
 
   clear(): void {
-    for (const table of this.#tables.values()) table.clear();
+    if (this.#tables.size > 0) this.#tables.clear();
   }
 }

@@ -554,10 +554,9 @@ export class UnitOfWork {
       this.#leave(state, cause);
     });
     for (const state of this.deleted) this.#leave(state, cause);
-    this.pending.clear();
     this.identity.clear();
-    this.toDelete.clear();
-    this.deleted.clear();
+    // A set that is cleared makes itself a new table, also where it was empty.
+    for (const set of [this.pending, this.toDelete, this.deleted]) if (set.size > 0) set.clear();
     this.memory.forget();
     this.hasWritten = false;
   }

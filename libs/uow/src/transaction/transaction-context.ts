@@ -259,7 +259,7 @@ export class TransactionContext {
       const closing = closer();
       if (closing !== undefined) return closing.then(() => this.#closeRest());
     }
-    this.#attachments?.clear();
+    this.#attachments = null;
     this.synchronization = null;
     return undefined;
   }
