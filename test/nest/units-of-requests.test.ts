@@ -1,7 +1,9 @@
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import { connect, createServer as createHttp2Server } from 'node:http2';
+import type { Http2ServerResponse } from 'node:http2';
+import type { AddressInfo, Server } from 'node:net';
 import type { Warning } from '../../libs/uow/src/diagnostics/report.js';
 import { RequestUnits } from '../../libs/uow/src/nest/request-units.js';
 import type { RequestUnit } from '../../libs/uow/src/nest/request-unit.js';
@@ -10,6 +12,8 @@ import type { TransactionContext } from '../../libs/uow/src/transaction/transact
 import { TransactionManager } from '../../libs/uow/src/transaction/transaction-manager.js';
 import { transactionFixture } from '../transaction/transaction-fixture.js';
 import type { TransactionFixture } from '../transaction/transaction-fixture.js';
+
+type Answer = ServerResponse | Http2ServerResponse;
 
 /** How the unit of a request is closed once its response has ended. */
 describe('the unit of an answered request', () => {
@@ -124,25 +128,41 @@ describe('the unit of an answered request', () => {
       });
     });
 
-    test('is closed with its response: what comes to use it later finds nothing', async () => {
-      await answering(async (request, response) => {
-        expect(request.closed).toBe(false);
-        await ended(response);
-        expect(request.closed).toBe(true);
-        expect(request.contextOf(fixture.source)).toBeNull();
-        expect(request.run(() => units.disconnectSignal(fixture.transactions))).toBeUndefined();
-      });
+    const isClosedWithItsResponse = async (request: RequestUnit, response: Answer): Promise<void> => {
+      expect(request.closed).toBe(false);
+      await ended(response);
+      expect(request.closed).toBe(true);
+      expect(request.contextOf(fixture.source)).toBeNull();
+      expect(request.run(() => units.disconnectSignal(fixture.transactions))).toBeUndefined();
+    };
+
+    test('is closed with its response: what comes to use it later finds nothing', () =>
+      answering(isClosedWithItsResponse));
+
+    test('is closed with its response over HTTP/2, too', async () => {
+      const server = createHttp2Server();
+      const port = await listening(server);
+      const client = connect(`http://127.0.0.1:${port}`);
+      try {
+        const worked = new Promise<void>((resolve, reject) => {
+          server.on('request', (message, response) => {
+            const request = units.open(message, fixture.transactions, null, 'GET /notes', response);
+            isClosedWithItsResponse(request, response).then(resolve, reject);
+          });
+        });
+        client.request({ ':path': '/notes' }).resume().end();
+        await worked;
+      } finally {
+        client.close();
+        server.close();
+      }
     });
   });
 
   /** Answers one request of a real server, with a unit that `work` sees. */
   async function answering(work: (request: RequestUnit, response: ServerResponse) => Promise<void>): Promise<void> {
     const server = createServer();
-    const port = await new Promise<number>((resolve) => {
-      server.listen(0, '127.0.0.1', () => {
-        resolve((server.address() as AddressInfo).port);
-      });
-    });
+    const port = await listening(server);
     try {
       const worked = new Promise<void>((resolve, reject) => {
         server.on('request', (message, response) => {
@@ -155,7 +175,13 @@ describe('the unit of an answered request', () => {
     }
   }
 
-  async function ended(response: ServerResponse): Promise<void> {
+  async function listening(server: Server): Promise<number> {
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    return (server.address() as AddressInfo).port;
+  }
+
+  async function ended(response: Answer): Promise<void> {
     response.end('answered');
     await once(response, 'close');
   }

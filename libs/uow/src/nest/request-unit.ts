@@ -6,8 +6,9 @@ import type { Frame } from '../transaction/ambient.js';
 export interface EndingResponse {
   readonly statusCode: number;
   readonly writableFinished: boolean;
-  /** True from its end on. */
-  readonly destroyed: boolean;
+  /** True from its end on; HTTP/2 has it on the stream alone. */
+  readonly destroyed?: boolean;
+  readonly stream?: { readonly destroyed: boolean };
   on(event: 'close', listener: () => void): unknown;
 }
 
@@ -36,7 +37,7 @@ export class RequestUnit extends AmbientUnit {
   }
 
   override get closed(): boolean {
-    return super.closed || (!this.#listens && this.#response.destroyed);
+    return super.closed || (!this.#listens && hasEnded(this.#response));
   }
 
   protected override canBegin(): boolean {
@@ -46,7 +47,7 @@ export class RequestUnit extends AmbientUnit {
 
   #listen(): void {
     if (this.#listens || this.#ended) return;
-    if (this.#response.destroyed) {
+    if (hasEnded(this.#response)) {
       this.#ended = true;
       return;
     }
@@ -67,4 +68,8 @@ export class RequestUnit extends AmbientUnit {
     this.#disconnect ??= new AbortController();
     return this.#disconnect.signal;
   }
+}
+
+function hasEnded({ destroyed, stream }: EndingResponse): boolean {
+  return destroyed ?? stream?.destroyed ?? false;
 }
