@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { Injectable } from '@nestjs/common';
 import type { INestApplicationContext } from '@nestjs/common';
 import { Transactional, TransactionManager } from 'nestjs-uow';
+import type { TransactionOptions } from 'nestjs-uow';
 import { defer, firstValueFrom, from, lastValueFrom, mergeMap, NEVER, Observable, take, toArray } from 'rxjs';
 import { Notes, NotesDatabase } from './notes-app.js';
 
@@ -64,6 +65,21 @@ class Streams {
         subscriber.next(text);
       });
     });
+  }
+
+  /** Begins its work when it is awaited, as query builders do. */
+  @Transactional()
+  lazy(text: string): PromiseLike<unknown> {
+    return this.lazily(text);
+  }
+
+  lazily(text: string): PromiseLike<unknown> {
+    const work = async (): Promise<unknown> => {
+      const within = this.transactions.current()?.label;
+      await this.notes.write(text);
+      return within;
+    };
+    return { then: (resolve, reject) => work().then(resolve, reject) };
   }
 
   @Transactional({ propagation: 'NESTED' })
@@ -168,6 +184,15 @@ describe('a promise', () => {
   test('rejected with something that is no error rolls back, and rejects with that very thing', async () => {
     await expect(streams.throwsNoError()).rejects.toBe('just a text');
     expect(await db.texts()).toEqual([]);
+  });
+
+  test('that begins its work when it is awaited does so inside the scope', async () => {
+    expect(await streams.lazy('a')).toBe('Streams.lazy');
+    const run = (text: string, options: TransactionOptions): Promise<unknown> =>
+      app.get(TransactionManager).run(options, () => streams.lazily(text) as Promise<unknown>);
+    expect(await run('b', {})).toBe('TransactionManager.run()');
+    expect(await run('c', { propagation: 'SUPPORTS' })).toBe('TransactionManager.run()');
+    expect(await run('d', { signal: new AbortController().signal })).toBe('TransactionManager.run()');
   });
 
   test('of a method called on the same object belongs to the same transaction', async () => {

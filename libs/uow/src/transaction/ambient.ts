@@ -62,6 +62,15 @@ export function runInFrame<T>(frame: Frame | undefined, fn: () => T): T {
   return storage.run(frame, fn);
 }
 
+/** Calls `fn` inside the frame; what begins its work only when it is awaited (a query builder, say) does so inside, too. */
+export function awaitInFrame<T>(frame: Frame, fn: () => T | PromiseLike<T>): Promise<T> {
+  return storage.run(frame, callAndResolve<T>, fn);
+}
+
+function callAndResolve<T>(fn: () => T | PromiseLike<T>): Promise<T> {
+  return Promise.resolve(fn());
+}
+
 /** Runs `fn` outside every frame: connections opened there hold no request. */
 export function runDetached<T>(fn: () => T): T {
   return storage.getStore() === undefined ? fn() : storage.run(undefined, fn);

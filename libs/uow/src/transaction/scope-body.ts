@@ -1,4 +1,4 @@
-import { runInFrame } from './ambient.js';
+import { awaitInFrame } from './ambient.js';
 import type { PhysicalTransaction } from './physical-transaction.js';
 import type { Place } from './place.js';
 import type { TransactionScope } from './transaction-scope.js';
@@ -28,7 +28,7 @@ export async function runBody<T>(
   const { abortSignal } = transaction;
   let result: Result<T>;
   try {
-    const value = await (abortSignal === undefined ? runInFrame(scope, fn) : abortable(scope, abortSignal, fn));
+    const value = await (abortSignal === undefined ? awaitInFrame(scope, fn) : abortable(scope, abortSignal, fn));
     result = { threw: false, value };
   } catch (error) {
     result = { threw: true, error };
@@ -54,7 +54,7 @@ async function abortable<T>(scope: TransactionScope, signal: AbortSignal, fn: ()
     };
   });
   try {
-    return await Promise.race([runInFrame(scope, async () => fn()), aborted]);
+    return await Promise.race([awaitInFrame(scope, fn), aborted]);
   } finally {
     stop?.();
   }

@@ -2,7 +2,7 @@ import type { Database } from '../database/database.js';
 import { IllegalTransactionStateError, TransactionClosedError } from '../errors/transaction-errors.js';
 import { AmbientUnit } from './ambient-unit.js';
 import type { UnitOwner } from './ambient-unit.js';
-import { ambientFrame, currentFrame, innermostScope, runDetached, runInFrame } from './ambient.js';
+import { ambientFrame, awaitInFrame, currentFrame, innermostScope, runDetached } from './ambient.js';
 import type { Frame } from './ambient.js';
 import { rollbackTransaction } from './completion.js';
 import { runJoined, runNested } from './joining-scope.js';
@@ -244,7 +244,7 @@ export class TransactionManager implements UnitOwner {
     refuseWithoutTransaction(definition, context.database);
     const scope = new TransactionScope('none', this, currentFrame() ?? null, context, null, null, definition, outer, 1);
     try {
-      return await runInFrame(scope, fn);
+      return await awaitInFrame(scope, fn);
     } finally {
       abandonUnclaimed(scope);
       await scope.settle();
