@@ -126,10 +126,13 @@ export async function measureHttp({ id, title, times, served }: HttpWorkload, be
 
 async function measureOnce(one: Running, { pace, client }: Bench): Promise<WorkDone> {
   await bank.prepare?.(client);
+  const lead = pace.leadMs === 0 ? 0 : (await request(one, pace.leadMs)).requests;
   await cpuOf(one);
   const { requests: operations, ms } = await request(one, pace.ms);
   const done = { operations, ms, cpuMs: await cpuOf(one) };
-  if (one.application.kind === 'transfers') await bank.check?.(client, { ...done, peakMiB: 0 });
+  if (one.application.kind === 'transfers') {
+    await bank.check?.(client, { ...done, operations: operations + lead, peakMiB: 0 });
+  }
   return done;
 }
 

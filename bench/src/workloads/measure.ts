@@ -19,6 +19,11 @@ export interface Pace {
   readonly longRounds: Rounds;
   /** How often fixed work is done before, unless it takes longer than the warm-up may. */
   readonly fixedWarmUps: number;
+  /**
+   * What comes untimed before each time that a process is measured, milliseconds: while the others had their turns its
+   * pool has closed what was idle, and emptied tables have the server plan everything anew. A server under load has neither.
+   */
+  readonly leadMs: number;
   /** Of each time that a process is measured; milliseconds. */
   readonly ms: number;
   /** The longest warm-up; milliseconds. */
@@ -105,8 +110,9 @@ async function measureWorkload(
   proxy?.letThrough(false);
   const isLong = workload.fixed === true || workload.roundMs !== undefined;
   await goRounds(lanes, isLong ? pace.longRounds : pace.rounds, async (process) => {
+    const lead = pace.leadMs === 0 ? undefined : await process.run(workload.job(pace.leadMs));
     const result = await process.run(jobOf(workload, pace));
-    await workload.check?.(client, result);
+    await workload.check?.(client, { ...result, operations: result.operations + (lead?.operations ?? 0) });
     return result;
   });
   // All start at the same time.

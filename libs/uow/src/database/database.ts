@@ -44,6 +44,9 @@ export interface AcquireOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** A client of the pool, and what gives it back. */
+type Taken = Awaited<ReturnType<ConnectionProvider['connect']>>;
+
 const SHOWN_STATEMENT_LENGTH = 120;
 
 export class Database {
@@ -108,12 +111,15 @@ export class Database {
    */
   async acquire(holder: ConnectionHolder, options: AcquireOptions = {}): Promise<DatabaseConnection> {
     options.signal?.throwIfAborted();
-    const since = performance.now();
     for (;;) {
-      const [client, giveBack] =
-        this.#provider.hasIdle() && options.signal === undefined
-          ? await this.#connect()
-          : await this.#wait(holder, options, since);
+      const atOnce = options.signal === undefined && this.#provider.hasIdle();
+      let taken: Taken;
+      try {
+        taken = await (atOnce ? this.#provider.connect() : this.#wait(holder, options));
+      } catch (error) {
+        throw atOnce ? this.#connectFailure(error as Error) : error;
+      }
+      const [client, giveBack] = taken;
       const connection: DatabaseConnection = new DatabaseConnection(
         this.#provider,
         client,
@@ -138,14 +144,6 @@ export class Database {
     }
   }
 
-  async #connect(): ReturnType<ConnectionProvider['connect']> {
-    try {
-      return await this.#provider.connect();
-    } catch (error) {
-      throw this.#connectFailure(error as Error);
-    }
-  }
-
   #connectFailure(error: Error): Error {
     if (isServerError(error)) return toDatabaseError(error);
     return new ConnectionLostError(
@@ -154,11 +152,7 @@ export class Database {
     );
   }
 
-  #wait(
-    holder: ConnectionHolder,
-    { signal }: AcquireOptions,
-    since: number,
-  ): Promise<Awaited<ReturnType<ConnectionProvider['connect']>>> {
+  #wait(holder: ConnectionHolder, { signal }: AcquireOptions): Promise<Taken> {
     return new Promise((resolve, reject) => {
       let open = true;
       let timer: NodeJS.Timeout | undefined;
@@ -189,18 +183,16 @@ export class Database {
         refuse(this.#exhausted(holder, 'every one is held by a transaction that itself waits for a second one'));
         return;
       }
-      this.#connect().then(
+      this.#provider.connect().then(
         (client) => {
           if (finish()) resolve(client);
           else client[1]();
         },
-        (error: unknown) => {
+        (error: Error) => {
+          const failure = this.#connectFailure(error);
           // pg-pool's own connectionTimeoutMillis tells less than we know.
-          refuse(
-            performance.now() - since > 0 && (error as Error).message.includes('timeout exceeded')
-              ? this.#exhausted(holder, 'the pool gave up waiting', error)
-              : (error as Error),
-          );
+          const gaveUp = error.message.includes('timeout exceeded');
+          refuse(gaveUp ? this.#exhausted(holder, 'the pool gave up waiting', failure) : failure);
         },
       );
     });

@@ -216,24 +216,33 @@ export class DbSession implements AsyncDisposable {
    * lock takes are locked in key order, whatever the order of the ids, so that two opposite calls cannot
    * deadlock.
    */
-  async getMany<T extends object, const I extends readonly unknown[]>(
+  getMany<T extends object, const I extends readonly unknown[]>(
     target: EntityClass<T>,
     ids: I,
-    options?: ReadOptions,
+    options: ReadOptions = {},
   ): Promise<{ -readonly [K in keyof I]: T | null }> {
-    return (await this.#find().getMany(target, ids, options ?? {}, 'getMany()')) as never;
+    return this.#ask((session) => session.getMany(target, ids, options, 'getMany()')) as Promise<never>;
   }
 
   /**
    * As `getMany`, for keys that must all exist.
    * @throws EntityNotFoundError naming the missing ones
    */
-  async getManyOrFail<T extends object, const I extends readonly unknown[]>(
+  getManyOrFail<T extends object, const I extends readonly unknown[]>(
     target: EntityClass<T>,
     ids: I,
-    options?: ReadOptions,
+    options: ReadOptions = {},
   ): Promise<{ -readonly [K in keyof I]: T }> {
-    return (await this.#find().getMany(target, ids, options ?? {}, 'getManyOrFail()', true)) as never;
+    return this.#ask((session) => session.getMany(target, ids, options, 'getManyOrFail()', true)) as Promise<never>;
+  }
+
+  /** Hands a question on; where there is no session to ask, that is a rejection like any other. */
+  #ask<T>(question: (session: Session) => Promise<T>): Promise<T> {
+    try {
+      return question(this.#find());
+    } catch (error) {
+      return Promise.reject(error as Error);
+    }
   }
 
   /** The objects that match; TypeORM's find options, results through the session. */

@@ -36,14 +36,17 @@ export class Reader {
   readonly #unit: UnitOfWork;
   readonly #queries: EntityQueries;
   readonly rows: RowIntake;
-  readonly relations: RelationLoader;
+  #relations: RelationLoader | null = null;
 
   constructor(session: ReadingSession, unit: UnitOfWork, queries: EntityQueries, shapes: ShapeKeeper) {
     this.#session = session;
     this.#unit = unit;
     this.#queries = queries;
     this.rows = new RowIntake(session, unit, shapes);
-    this.relations = new RelationLoader(unit, this);
+  }
+
+  get relations(): RelationLoader {
+    return (this.#relations ??= new RelationLoader(this.#unit, this));
   }
 
   transaction(): PhysicalTransaction | null {
@@ -99,7 +102,7 @@ export class Reader {
       if (object === undefined) missing.set(names[at]!, keys[at]!);
     });
     if (missing.size > 0) {
-      const read = await this.readByKey(mapping, missing, options, operation);
+      const read = this.#taken(mapping, missing, options, await this.#selected(mapping, missing, options, operation));
       objects = objects.map((object, at) => (object === undefined ? (read.get(names[at]!) ?? null) : object));
     }
     const shown = objects.map((object) =>
@@ -123,13 +126,28 @@ export class Reader {
     options: ReadOptions,
     operation: string,
   ): Promise<Map<IdentityKey, object>> {
+    return this.#taken(mapping, keys, options, await this.#selected(mapping, keys, options, operation));
+  }
+
+  #selected(
+    { root }: EntityMapping,
+    keys: ReadonlyMap<IdentityKey, readonly unknown[]>,
+    options: ReadOptions,
+    operation: string,
+  ): Promise<StatementResult[]> {
+    const statement = selectByKey(root, [...keys.values()], options);
+    return this.#session.send([statement], operation, options.lock === undefined ? 'read' : 'lock');
+  }
+
+  /** The objects of the rows that were selected by their keys. */
+  #taken(
+    mapping: EntityMapping,
+    keys: ReadonlyMap<IdentityKey, readonly unknown[]>,
+    options: ReadOptions,
+    [selected]: readonly StatementResult[],
+  ): Map<IdentityKey, object> {
     const { root } = mapping;
-    const results = await this.#session.send(
-      [selectByKey(root, [...keys.values()], options)],
-      operation,
-      options.lock === undefined ? 'read' : 'lock',
-    );
-    const rows = results[0]!.rows as unknown[][];
+    const rows = selected!.rows as unknown[][];
     const read = new Map<IdentityKey, object>();
     const found = rows.map((row) => root.reader.key(row)!);
     const entities = this.rows.absorbAll(root, root.reader, rows, options);

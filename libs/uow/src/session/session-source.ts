@@ -24,7 +24,6 @@ export class SessionSource {
   readonly injected: DbSession;
   readonly factory: DbSessionFactory;
   readonly shapes: KeptShapes;
-  readonly #attachment = Symbol('session');
   readonly #handles = new WeakMap<Session, DbSession>();
 
   constructor(
@@ -45,7 +44,7 @@ export class SessionSource {
 
   /** The session of a context if it was used already; null otherwise. Makes none. */
   peek(context: TransactionContext): Session | null {
-    return (context.attachments.get(this.#attachment) as Session | undefined) ?? null;
+    return context.attachment as Session | null;
   }
 
   /**
@@ -106,12 +105,11 @@ export class SessionSource {
   }
 
   #session(context: TransactionContext, options?: SessionOptions): Session {
-    let session = context.attachments.get(this.#attachment) as Session | undefined;
-    if (session === undefined) {
-      context.assertOpen('the injected session');
-      session = new Session(this, context, options);
-      context.attachments.set(this.#attachment, session);
-    }
+    const known = this.peek(context);
+    if (known !== null) return known;
+    context.assertOpen('the injected session');
+    const session = new Session(this, context, options);
+    context.attachment = session;
     return session;
   }
 }

@@ -52,13 +52,13 @@ let sessions = 0;
  */
 export class Session implements SessionIdentity, ReadingSession {
   readonly id: string;
-  readonly info: Record<string, unknown>;
   readonly unit: UnitOfWork;
   readonly listeners: SessionListeners;
   readonly reader: Reader;
-  readonly refreshing: Refreshing;
-  readonly merging: Merging;
-  readonly bulk: Bulk;
+  #info: Record<string, unknown> | null = null;
+  #refreshing: Refreshing | null = null;
+  #merging: Merging | null = null;
+  #bulk: Bulk | null = null;
   /** For whoever has to know that a user closed it. */
   whenClosed: (() => void) | null = null;
   readonly #source: SessionSource;
@@ -74,18 +74,32 @@ export class Session implements SessionIdentity, ReadingSession {
     this.#source = source;
     this.#context = context;
     this.#options = options;
-    this.info = { ...source.info, ...options.info };
     this.listeners = new SessionListeners(source.listeners);
     this.unit = new UnitOfWork(this, source.mappings, this.listeners);
     this.reader = new Reader(this, this.unit, source.queries, source.shapes);
-    this.refreshing = new Refreshing(this, this.unit, this.reader);
-    this.bulk = new Bulk(this, this.unit, this.reader, source.queries);
-    this.merging = new Merging(this, this.unit, this.reader, context.database.report);
     this.#flush = new SessionFlush(this, this.unit, source);
     context.synchronization = new SessionSynchronization(this, this.unit, this.#flush);
     context.onClose(() => {
       this.unit.clear('close');
     });
+  }
+
+  // Few sessions use these: they are made for those that do.
+
+  get info(): Record<string, unknown> {
+    return (this.#info ??= { ...this.#source.info, ...this.#options.info });
+  }
+
+  get refreshing(): Refreshing {
+    return (this.#refreshing ??= new Refreshing(this, this.unit, this.reader));
+  }
+
+  get merging(): Merging {
+    return (this.#merging ??= new Merging(this, this.unit, this.reader, this.#context.database.report));
+  }
+
+  get bulk(): Bulk {
+    return (this.#bulk ??= new Bulk(this, this.unit, this.reader, this.#source.queries));
   }
 
   /** The session as users hold it. */
@@ -244,16 +258,24 @@ export class Session implements SessionIdentity, ReadingSession {
 
   /** Runs an operation that counts as in flight until it settles. */
   async during<T>(operation: string, fn: (name: string) => Promise<T>): Promise<T> {
-    const name = `session.${operation}`;
-    const place = Place.ofOperation(name, 8);
-    this.#inFlight.push(place);
+    const place = this.#enter(operation);
     try {
-      const result = await fn(name);
+      const result = await fn(place.label);
       if (this.reader.rows.hasLoaded) await this.reader.rows.tellLoaded();
       return result;
     } finally {
-      this.#inFlight.splice(this.#inFlight.indexOf(place), 1);
+      this.#leave(place);
     }
+  }
+
+  #enter(operation: string): Place {
+    const place = Place.ofOperation(`session.${operation}`, 9);
+    this.#inFlight.push(place);
+    return place;
+  }
+
+  #leave(place: Place): void {
+    this.#inFlight.splice(this.#inFlight.indexOf(place), 1);
   }
 
   /** Where the operation of this name that is in flight was started, if there is just one. */
@@ -367,7 +389,7 @@ export class Session implements SessionIdentity, ReadingSession {
    * @param isRequired true where a missing one is an error
    * @throws EntityNotFoundError naming those that are missing and required
    */
-  getMany(
+  async getMany(
     target: unknown,
     ids: readonly unknown[],
     options: ReadOptions,
@@ -375,7 +397,15 @@ export class Session implements SessionIdentity, ReadingSession {
     isRequired = false,
   ): Promise<(object | null)[]> {
     const mapping = this.mapping(target);
-    return this.during(operation, (name) => this.reader.getMany(mapping, ids, options, name, isRequired));
+    // As in `during`, with one promise less: nothing is called more often.
+    const place = this.#enter(operation);
+    try {
+      const objects = await this.reader.getMany(mapping, ids, options, place.label, isRequired);
+      if (this.reader.rows.hasLoaded) await this.reader.rows.tellLoaded();
+      return objects;
+    } finally {
+      this.#leave(place);
+    }
   }
 
   /** The object that the session has, without a promise; undefined when it has to be read. */

@@ -34,19 +34,29 @@ export async function commitTransaction(
   let completing = false;
   let failed: unknown;
   let payload: CommitPayload | null = null;
+  const tellBefore = async (): Promise<void> => {
+    if (transaction.hasHooks('beforeCommit')) await transaction.hooks.runStrictly('beforeCommit');
+    if (!transaction.hasHooks('beforeCompletion')) return;
+    await context.synchronization?.beforeCommit?.(transaction);
+    completing = true;
+    await transaction.hooks.runReporting('beforeCompletion', context.database.report);
+  };
+  const send = (prepared: CommitPayload | null): unknown => {
+    payload = prepared;
+    objection?.();
+    return transaction.sendCommit(prepared);
+  };
+  const prepareAndSend = (): unknown => {
+    const prepared = context.synchronization?.prepareCommit?.(transaction) ?? null;
+    return prepared instanceof Promise ? prepared.then(send) : send(prepared);
+  };
   try {
-    await runCompleting(transaction, scope, async () => {
-      if (transaction.hasHooks('beforeCommit')) await transaction.hooks.runStrictly('beforeCommit');
-      if (transaction.hasHooks('beforeCompletion')) {
-        await context.synchronization?.beforeCommit?.(transaction);
-        completing = true;
-        await transaction.hooks.runReporting('beforeCompletion', context.database.report);
-      }
-      const prepared = context.synchronization?.prepareCommit?.(transaction) ?? null;
-      payload = prepared instanceof Promise ? await prepared : prepared;
-      objection?.();
-      failed = await transaction.sendCommit(payload);
-    });
+    // Most have nobody to tell, and all up to COMMIT is done in one step.
+    failed = await runCompleting(transaction, scope, () =>
+      transaction.hasHooks('beforeCommit') || transaction.hasHooks('beforeCompletion')
+        ? tellBefore().then(prepareAndSend)
+        : prepareAndSend(),
+    );
   } catch (error) {
     await rollbackTransaction(transaction, scope, error, completing);
     await (payload as CommitPayload | null)?.failed?.(error);

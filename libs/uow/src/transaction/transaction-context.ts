@@ -23,11 +23,12 @@ import type { TransactionObserver, TransactionSynchronization } from './transact
 export class TransactionContext {
   /** Who takes part in the transactions of this context. */
   synchronization: TransactionSynchronization | null = null;
+  /** What the room above keeps here for its lifetime: the session. */
+  attachment: object | null = null;
   /** Who opened it, where that was by hand. */
   opener: Place | null = null;
   #transaction: PhysicalTransaction | null = null;
   #rootRunning: Place | null = null;
-  #attachments: Map<symbol, unknown> | null = null;
   #rootsWaiting: { readonly place: Place; readonly go: () => void }[] | null = null;
   #closers: (() => void | Promise<void>)[] | null = null;
   #closed = false;
@@ -42,11 +43,6 @@ export class TransactionContext {
     /** The suspended context around it, if any. */
     readonly outer: TransactionContext | null = null,
   ) {}
-
-  /** What other rooms keep here for its lifetime; the session room keeps its session. */
-  get attachments(): Map<symbol, unknown> {
-    return (this.#attachments ??= new Map());
-  }
 
   /** Who is told, awaited, of the physical transactions of the data source. */
   get observer(): TransactionObserver | null {
@@ -259,7 +255,7 @@ export class TransactionContext {
       const closing = closer();
       if (closing !== undefined) return closing.then(() => this.#closeRest());
     }
-    this.#attachments = null;
+    this.attachment = null;
     this.synchronization = null;
     return undefined;
   }
