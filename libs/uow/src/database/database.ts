@@ -188,10 +188,10 @@ export class Database {
           if (finish()) resolve(client);
           else client[1]();
         },
-        (error: Error) => {
-          const failure = this.#connectFailure(error);
+        (error: unknown) => {
+          const failure = this.#connectFailure(error as Error);
           // pg-pool's own connectionTimeoutMillis tells less than we know.
-          const gaveUp = error.message.includes('timeout exceeded');
+          const gaveUp = failure.message.includes('timeout exceeded');
           refuse(gaveUp ? this.#exhausted(holder, 'the pool gave up waiting', failure) : failure);
         },
       );

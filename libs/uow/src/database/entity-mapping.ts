@@ -198,6 +198,8 @@ export interface EntityMapping {
   readerFor(positions: readonly number[]): RowReader;
   /** True when a column property differs from the snapshot. Compiled; allocates nothing. Relations are compared apart. */
   isChanged(entity: object, snapshot: Snapshot): boolean;
+  /** The columns in which it differs; null where it does in none. */
+  changedColumns(entity: object, snapshot: Snapshot): readonly ColumnMapping[] | null;
   /** The identity key of an entity's property values; null while a part is missing. */
   keyOf(entity: object): IdentityKey | null;
   keyOfSnapshot(snapshot: Snapshot): IdentityKey;

@@ -183,16 +183,10 @@ export class ChangeCollector {
     const snapshot = state.snapshot!;
     const taken = this.#taken;
     let picture: RowPicture | null = null;
-    if (mapping.isChanged(entity, snapshot)) {
+    const changed = mapping.changedColumns(entity, snapshot);
+    if (changed !== null) {
       picture = new RowPicture(state);
-      for (const column of mapping.columns) {
-        if (!column.isProperty || !column.updatable || column.role === 'discriminator') continue;
-        const value = column.get(entity);
-        if (value === undefined) continue;
-        const frozen = snapshot[column.index];
-        if (value === frozen || (frozen !== undefined && column.same(value, frozen))) continue;
-        this.#take(column, value, picture, taken);
-      }
+      for (const column of changed) this.#take(column, column.get(entity), picture, taken);
     }
     const claimed = this.#relations.claims.get(entity);
     const relations = mapping.relations.length === 0 ? null : pictureOfRelations(state, state.relations);

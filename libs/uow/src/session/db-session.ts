@@ -241,7 +241,7 @@ export class DbSession implements AsyncDisposable {
     try {
       return question(this.#find());
     } catch (error) {
-      return Promise.reject(error as Error);
+      return Promise.reject(error);
     }
   }
 

@@ -6,7 +6,8 @@ import { EntityNotFoundError, InvalidSessionOperationError } from '../errors/ses
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { InstanceState } from './instance-state.js';
 import { RelationLoader } from './relation-loader.js';
-import { byColumn, keysOf, whereColumns } from './relation-queries.js';
+import { isAmong } from '../flush/sql/row-source.js';
+import { byColumn, keysOf } from './relation-queries.js';
 import { RowIntake } from './row-intake.js';
 import type { BelievingSession, IntakeOptions, ShapeKeeper } from './row-intake.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -235,7 +236,7 @@ function ofOne({ keyColumns }: EntityMapping): string {
 }
 
 function ofMany(mapping: EntityMapping): string {
-  return `${whereColumns(mapping.keyColumns, 't')} ORDER BY ${keysOf(mapping, 't')}`;
+  return `${isAmong(mapping.keyColumns, 't')} ORDER BY ${keysOf(mapping, 't')}`;
 }
 
 function select(root: EntityMapping): string {

@@ -7,7 +7,7 @@ import type {
   Snapshot,
 } from '../database/entity-mapping.js';
 import type { Statement } from '../database/statement.js';
-import { typed } from '../flush/sql/row-source.js';
+import { isAmong } from '../flush/sql/row-source.js';
 
 /** The SQL by which relations are loaded: rows by the values of some columns, however many values there are. */
 
@@ -58,7 +58,7 @@ export function selectByColumns(
   const behind = isRead ? '' : columns.map((column) => `, t.${column.sql}`).join('');
   return {
     statement: {
-      text: `SELECT ${list}${behind} FROM ${mapping.table} AS t WHERE ${whereColumns(columns, 't')}${alive}${kind} ORDER BY ${keysOf(mapping, 't')}`,
+      text: `SELECT ${list}${behind} FROM ${mapping.table} AS t WHERE ${isAmong(columns, 't')}${alive}${kind} ORDER BY ${keysOf(mapping, 't')}`,
       values,
       rowMode: 'array',
     },
@@ -80,7 +80,7 @@ export function selectThroughJunction(
     statement: {
       text:
         `SELECT ${list}${own.map((column) => `, j.${column.sql}`).join('')} FROM ${junction.table} AS j ` +
-        `JOIN ${target.table} AS t ON ${on.join(' AND ')} WHERE ${whereColumns(own, 'j')}${alive} ORDER BY ${keysOf(target, 't')}`,
+        `JOIN ${target.table} AS t ON ${on.join(' AND ')} WHERE ${isAmong(own, 'j')}${alive} ORDER BY ${keysOf(target, 't')}`,
       values,
       rowMode: 'array',
     },
@@ -90,19 +90,6 @@ export function selectThroughJunction(
 
 export function keysOf(mapping: EntityMapping, alias: string): string {
   return mapping.keyColumns.map((column) => `${alias}.${column.sql}`).join(', ');
-}
-
-/** `t.a = ANY($1)`, or the same for several columns together; an array of values for each. */
-export function whereColumns(columns: readonly ColumnMapping[], alias: string): string {
-  if (columns.length === 1) {
-    const column = columns[0]!;
-    const array = column.castsElement ? `$1::text[]::${column.type}[]` : `$1::${column.arrayType}[]`;
-    return `${alias}.${column.sql} = ANY(${array})`;
-  }
-  const arrays = columns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
-  const parts = columns.map((column, at) => typed(`k.c${at}`, column));
-  const names = columns.map((_, at) => `c${at}`);
-  return `(${columns.map((column) => `${alias}.${column.sql}`).join(', ')}) IN (SELECT ${parts.join(', ')} FROM unnest(${arrays.join(', ')}) AS k(${names.join(', ')}))`;
 }
 
 /** Rows of values as an array for each column. */

@@ -18,7 +18,7 @@ export class RowPicture {
   sets: SetRelation[] | null = null;
 
   constructor(readonly state: InstanceState) {
-    this.frozen = new Array<unknown>(state.mapping.slots).fill(undefined);
+    this.frozen = new Array<unknown>(state.mapping.slots);
   }
 
   /** Notes what a to-one relation becomes. */

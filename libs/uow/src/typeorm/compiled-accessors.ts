@@ -10,14 +10,30 @@ import { generate } from './property-access.js';
 
 /** Compiles the comparison of an entity's columns with its snapshot. */
 export function compileIsChanged(columns: readonly CompiledColumn[]): (entity: object, snapshot: Snapshot) => boolean {
-  const tests = columns
-    .filter((column) => column.isProperty && column.updatable && column.role !== 'discriminator')
-    .map((column) => {
-      const slot = `s[${column.index}]`;
-      const sameTime = column.isTimestamp ? ` && !(v instanceof Date && v.getTime() === ${slot})` : '';
-      return `v = ${propertyRead(column)}; if (v !== ${slot} && v !== undefined${sameTime} && !c[${column.index}].same(v, ${slot})) return true;`;
-    });
-  return generate('c', `return function isChanged(e, s) { let v; ${tests.join('\n')} return false; }`, columns);
+  const tests = comparisons(columns, () => 'return true');
+  return generate('c', `return function isChanged(e, s) { let v; ${tests} return false; }`, columns);
+}
+
+/** Compiles what names the columns in which an entity differs from its snapshot; null where it does in none. */
+export function compileChangedColumns<Column extends CompiledColumn>(
+  columns: readonly Column[],
+): (entity: object, snapshot: Snapshot) => readonly Column[] | null {
+  const tests = comparisons(columns, ({ index }) => `(d ??= []).push(c[${index}])`);
+  return generate('c', `return function changedColumns(e, s) { let v, d = null; ${tests} return d; }`, columns);
+}
+
+/** Compares each property that an update may write. */
+function comparisons(columns: readonly CompiledColumn[], whereDiffers: (column: CompiledColumn) => string): string {
+  const tests: string[] = [];
+  for (const column of columns) {
+    if (!column.isProperty || !column.updatable || column.role === 'discriminator') continue;
+    const slot = `s[${column.index}]`;
+    const sameTime = column.isTimestamp ? ` && !(v instanceof Date && v.getTime() === ${slot})` : '';
+    tests.push(
+      `v = ${propertyRead(column)}; if (v !== ${slot} && v !== undefined${sameTime} && (${slot} === undefined || !c[${column.index}].same(v, ${slot}))) ${whereDiffers(column)};`,
+    );
+  }
+  return tests.join('\n');
 }
 
 /**

@@ -3,7 +3,7 @@ import type { EntityMapping, IdentityKey, RowReader, Snapshot } from '../databas
 import { shownValue } from '../errors/shown-value.js';
 import { InvalidIdentityError } from '../errors/session-errors.js';
 import { CompiledColumn } from './column-mapping.js';
-import { compileIsChanged, compileRowReader, joinKeyParts } from './compiled-accessors.js';
+import { compileChangedColumns, compileIsChanged, compileRowReader, joinKeyParts } from './compiled-accessors.js';
 import type { TableType } from './table-types.js';
 import { virtualColumnsOf, withVirtualColumns } from './virtual-columns.js';
 import type { ReadColumn } from './virtual-columns.js';
@@ -41,6 +41,7 @@ export class CompiledMapping implements EntityMapping {
   readonly reader: RowReader;
   readonly listeners: CompiledListeners;
   readonly isChanged: (entity: object, snapshot: Snapshot) => boolean;
+  readonly changedColumns: (entity: object, snapshot: Snapshot) => readonly CompiledColumn[] | null;
   readonly #lookup: MappingLookup;
   readonly callsConstructor: boolean;
   readonly #create: () => object;
@@ -118,6 +119,7 @@ export class CompiledMapping implements EntityMapping {
       this.#virtualColumns.map((column, at) => ({ column, position: behind + at })),
     );
     this.isChanged = compileIsChanged(this.columns);
+    this.changedColumns = compileChangedColumns(this.columns);
     this.listeners = new CompiledListeners(dataSource, metadata);
     this.#create = compileCreate(dataSource, metadata);
     this.callsConstructor = metadata.isAlwaysUsingConstructor;

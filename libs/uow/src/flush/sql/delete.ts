@@ -2,7 +2,7 @@ import { resolved } from '../change-set.js';
 import type { DeleteStep, LockStep } from '../flush-plan.js';
 import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
-import { conditions, keyAndGuardColumns, RowSource, typed } from './row-source.js';
+import { conditions, isAmong, keyAndGuardColumns, RowSource } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
 
@@ -21,18 +21,13 @@ export function deleteStatement(step: DeleteStep, missed: (step: DeleteStep, cou
   const shape = `d${source.shape}/${locks ? 'l' : ''}/${columns}/${guard.mustExist ? 'e' : ''}`;
   const { id, text } = textOf(mapping, shape, (number) => {
     const { same, all } = conditions(changes);
-    const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
-    const lock = locks
-      ? `, l AS MATERIALIZED (SELECT v.* FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR UPDATE OF t)`
-      : '';
-    // Joined to v again, a generic plan would go through all of l for each row of v.
-    const using = locks ? 'l AS v' : 'v';
+    const lock = locks ? source.locking(mapping, same, 'UPDATE') : null;
     const fails = guard.mustExist
       ? `, CASE WHEN ${source.someMissing('d')} THEN ${failWith(number, source.missing('d'))} END`
       : '';
     return (
-      `WITH ${source.sql()}${lock}, ` +
-      `d AS (DELETE FROM ${mapping.table} AS t USING ${using} WHERE ${all} RETURNING v.n) SELECT count(d.n)${fails} FROM d`
+      `WITH ${source.sql()}${lock === null ? '' : `, ${lock.cte}`}, ` +
+      `d AS (DELETE FROM ${mapping.table} AS t USING ${lock?.from ?? 'v'} WHERE ${lock?.before ?? ''}${all} RETURNING v.n) SELECT count(d.n)${fails} FROM d`
     );
   });
   return {
@@ -56,14 +51,9 @@ export function lockStatement(step: LockStep): BoundStatement {
     ),
   );
   const { id, text } = textOf(mapping, 'lock', () => {
-    const arrays = mapping.keyColumns.map((column, at) => `$${at + 1}::${column.arrayType}[]`);
-    const aliases = mapping.keyColumns.map((_, at) => `k${at}`);
-    const same = mapping.keyColumns.map((column, at) => `t.${column.sql} = ${typed(`v.k${at}`, column)}`);
     const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
-    return (
-      `SELECT count(*) FROM (SELECT 1 FROM unnest(${arrays.join(', ')}) AS v(${aliases.join(', ')}) ` +
-      `JOIN ${mapping.table} AS t ON ${same.join(' AND ')} ORDER BY ${order} FOR NO KEY UPDATE OF t) AS locked`
-    );
+    const among = isAmong(mapping.keyColumns, 't');
+    return `SELECT count(*) FROM (SELECT FROM ${mapping.table} AS t WHERE ${among} ORDER BY ${order} FOR NO KEY UPDATE OF t) AS locked`;
   });
   return { id, changes: [], statement: arrayRows(text, values), settle: () => undefined };
 }

@@ -124,21 +124,16 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
     });
     assignments.push(...automaticSets(automatic));
     const { same, all } = conditions(changes);
-    const order = mapping.keyColumns.map((column) => `t.${column.sql}`).join(', ');
     const strength = first.columns.some((column) => column.isKey) ? 'UPDATE' : 'NO KEY UPDATE';
-    const lock = locks
-      ? `, l AS MATERIALIZED (SELECT v.* FROM v JOIN ${mapping.table} AS t ON ${same} ORDER BY ${order} FOR ${strength} OF t)`
-      : '';
-    // Joined to v again, a generic plan would go through all of l for each row of v.
-    const from = locks ? 'l AS v' : 'v';
+    const lock = locks ? source.locking(mapping, same, strength) : null;
     const returning = ['v.n', ...answered.map((column) => `t.${column.sql}`)].join(', ');
     const fails = `CASE WHEN ${source.someMissing('u')} THEN ${failWith(number, source.missing('u'))} END`;
     const check = `SELECT ${guard.mustExist ? fails : 'count(u.n)'} AS fails FROM u`;
     const rows = { from: 'u', table: 'u', alias: 'u', ordinal: 'u.n', sent: 'v' };
     const answer = answered.length === 0 ? check : `SELECT (${check}), a.* FROM (${answersSql(answered, rows)}) AS a`;
     return (
-      `WITH ${source.sql()}${lock}, ` +
-      `u AS (UPDATE ${mapping.table} AS t SET ${assignments.join(', ')} FROM ${from} WHERE ${all} RETURNING ${returning}) ${answer}`
+      `WITH ${source.sql()}${lock === null ? '' : `, ${lock.cte}`}, ` +
+      `u AS (UPDATE ${mapping.table} AS t SET ${assignments.join(', ')} FROM ${lock?.from ?? 'v'} WHERE ${lock?.before ?? ''}${all} RETURNING ${returning}) ${answer}`
     );
   });
   return {
