@@ -73,7 +73,7 @@ describe('COMMIT that arrived, its answer lost', () => {
       return seen.sql.filter((sql) => sql.includes('xact_id'));
     };
     expect(await ids('a')).toEqual([expect.stringContaining('pg_postmaster_start_time()')]);
-    expect(await ids('b')).toEqual(['SELECT pg_current_xact_id_if_assigned()::text']);
+    expect(await ids('b')).toEqual(['SELECT pg_current_xact_id_if_assigned()']);
     const cut = proxy.cut({ sql: 'COMMIT' }, 'after');
     await transactions.run(() => write(single, 'c'));
     expect(cut.hits).toBe(1);
@@ -247,7 +247,7 @@ describe("commitOutcome: 'certain'", () => {
       'BEGIN',
       'INSERT INTO note',
       'INSERT INTO uow_commit_marker',
-      'SELECT pg_current_xact_id_if_assigned()::text, extract(epoch',
+      'SELECT pg_current_xact_id_if_assigned(), extract(epoch',
       'COMMIT',
     ]);
     expect(seen.roundTrips).toBe(2);

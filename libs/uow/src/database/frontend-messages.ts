@@ -17,7 +17,8 @@ interface MessageStream {
   uncork?(): void;
 }
 
-const FIRST_SIZE = 1_024;
+/** Most batches are shorter; Node gives out such buffers from one of eight thousand bytes. */
+const FIRST_SIZE = 256;
 /** Up to so many UTF-16 units a text is written here, unit by unit: the call that writes longer ones has its price. */
 const SHORT = 48;
 /** The most bytes that one UTF-16 unit takes in UTF-8. */

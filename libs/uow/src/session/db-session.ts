@@ -219,9 +219,9 @@ export class DbSession implements AsyncDisposable {
   getMany<T extends object, const I extends readonly unknown[]>(
     target: EntityClass<T>,
     ids: I,
-    options: ReadOptions = {},
+    options?: ReadOptions,
   ): Promise<{ -readonly [K in keyof I]: T | null }> {
-    return this.#ask((session) => session.getMany(target, ids, options, 'getMany()')) as Promise<never>;
+    return this.#ask((session) => session.getMany(target, ids, options ?? {}, 'getMany()')) as Promise<never>;
   }
 
   /**
@@ -231,9 +231,11 @@ export class DbSession implements AsyncDisposable {
   getManyOrFail<T extends object, const I extends readonly unknown[]>(
     target: EntityClass<T>,
     ids: I,
-    options: ReadOptions = {},
+    options?: ReadOptions,
   ): Promise<{ -readonly [K in keyof I]: T }> {
-    return this.#ask((session) => session.getMany(target, ids, options, 'getManyOrFail()', true)) as Promise<never>;
+    return this.#ask((session) =>
+      session.getMany(target, ids, options ?? {}, 'getManyOrFail()', true),
+    ) as Promise<never>;
   }
 
   /** Hands a question on; where there is no session to ask, that is a rejection like any other. */

@@ -54,6 +54,11 @@ class Level {
 
   constructor(readonly savepoint: object | null) {}
 
+  /** True where it has kept nothing yet. */
+  get isUnused(): boolean {
+    return this.#states.length === 0;
+  }
+
   has(state: InstanceState): boolean {
     return this.#placeOf(state) !== undefined;
   }
@@ -171,6 +176,7 @@ export class RollbackMemory {
 
   /** The unit of work ended well. */
   forget(): void {
+    if (this.#levels.length === 1 && this.#levels[0]!.isUnused) return;
     this.#levels = [new Level(null)];
   }
 

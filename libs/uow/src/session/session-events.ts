@@ -67,20 +67,23 @@ export type SessionListener<K extends SessionEventName> = (event: SessionEvents[
 
 /** Listeners of one session, in front of those of its factory. */
 export class SessionListeners {
-  readonly #listeners = new Map<SessionEventName, Set<SessionListener<never>>>();
+  /** Null until somebody listens: hardly a session has listeners of its own, and each is asked for many events. */
+  #listeners: Map<SessionEventName, Set<SessionListener<never>>> | null = null;
 
   constructor(readonly parent: SessionListeners | null = null) {}
 
   on<K extends SessionEventName>(name: K, listener: SessionListener<K>): () => void {
-    let known = this.#listeners.get(name);
-    if (known === undefined) this.#listeners.set(name, (known = new Set()));
+    const listeners = (this.#listeners ??= new Map<SessionEventName, Set<SessionListener<never>>>());
+    let known = listeners.get(name);
+    if (known === undefined) listeners.set(name, (known = new Set()));
     known.add(listener);
     return () => known.delete(listener);
   }
 
   /** True when somebody listens: the event need not be made otherwise. */
   has(name: SessionEventName): boolean {
-    return (this.#listeners.get(name)?.size ?? 0) > 0 || this.parent?.has(name) === true;
+    if (this.#listeners !== null && (this.#listeners.get(name)?.size ?? 0) > 0) return true;
+    return this.parent?.has(name) === true;
   }
 
   /** Calls the listeners one after another, and waits for each. */
@@ -94,7 +97,7 @@ export class SessionListeners {
   }
 
   #all<K extends SessionEventName>(name: K): SessionListener<K>[] {
-    const own = [...(this.#listeners.get(name) ?? [])] as unknown as SessionListener<K>[];
+    const own = [...(this.#listeners?.get(name) ?? [])] as unknown as SessionListener<K>[];
     return this.parent === null ? own : [...own, ...this.parent.#all(name)];
   }
 }

@@ -16,13 +16,13 @@ const SERVER_START = 'extract(epoch FROM pg_postmaster_start_time())::text';
 
 /** Reads the id behind the first lock or write; NULL where the transaction has none yet. */
 const TRANSACTION_ID: Statement = Object.freeze({
-  text: 'SELECT pg_current_xact_id_if_assigned()::text',
+  text: 'SELECT pg_current_xact_id_if_assigned()',
   rowMode: 'array',
 });
 
 /** The same on a connection of which it is not known yet since when its server runs, and whether it is the server's own. */
 const TRANSACTION_ID_AND_SERVER: Statement = Object.freeze({
-  text: `SELECT pg_current_xact_id_if_assigned()::text, ${SERVER_START}, pg_backend_pid()::text`,
+  text: `SELECT pg_current_xact_id_if_assigned(), ${SERVER_START}, pg_backend_pid()::text`,
   rowMode: 'array',
 });
 
@@ -45,11 +45,12 @@ export function outcomeOf(
   connection: DatabaseConnection,
   answer: StatementResult | undefined,
 ): CommitOutcome | null {
-  const [id = null, told = null, processId] = (answer?.rows as (string | null)[][] | undefined)?.[0] ?? [];
+  const [id = null, told = null, processId] = (answer?.rows as [(string | bigint | null)?, string?, string?][] | undefined)?.[0] ?? [];
   const started = told ?? connection.serverStarted;
   // A pooler in between has process ids of its own, and may have another server behind it the next time.
   if (Number(processId) === connection.processId) connection.serverStarted = started;
-  return id === null || started === null ? null : new CommitOutcome(database, id, started);
+  // Of a type of its own, for which the application may have a parser.
+  return id === null || started === null ? null : new CommitOutcome(database, String(id), started);
 }
 
 export type CommitVerdict = 'committed' | 'aborted' | 'unknown';

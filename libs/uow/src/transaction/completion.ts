@@ -63,7 +63,13 @@ export async function commitTransaction(
     throw transaction.abortReason ?? error;
   }
   const isHeard = context.observer !== null && transaction.begun;
-  return isHeard || hasHooksAfter(transaction, 'afterCommit') ? afterCommit(transaction, scope, failed) : failed;
+  if (!isHeard && !hasHooksAfter(transaction, 'afterCommit')) return failed;
+  return runAround(scope, () => afterCommit(transaction, scope, failed));
+}
+
+/** Calls `fn` in the frame around the scope: whoever is told there finds the session of its unit. */
+function runAround<T>(scope: TransactionScope | null, fn: () => T): T {
+  return scope === null ? fn() : runInFrame(scope.parent ?? undefined, fn);
 }
 
 function hasHooksAfter(transaction: PhysicalTransaction, name: 'afterCommit' | 'afterRollback'): boolean {
@@ -101,11 +107,20 @@ async function afterCommit(
  * Rolls back. It never throws: what goes wrong is returned, for the error that is on its way to carry.
  * @param completing true when the beforeCompletion hooks have run already
  */
-export async function rollbackTransaction(
+export function rollbackTransaction(
   transaction: PhysicalTransaction,
   scope: TransactionScope | null,
   cause: unknown,
   completing = false,
+): Promise<unknown> {
+  return runAround(scope, () => rollBack(transaction, scope, cause, completing));
+}
+
+async function rollBack(
+  transaction: PhysicalTransaction,
+  scope: TransactionScope | null,
+  cause: unknown,
+  completing: boolean,
 ): Promise<unknown> {
   const { database, isActive } = transaction;
   if (!completing && isActive && transaction.hasHooks('beforeCompletion')) {

@@ -1,5 +1,5 @@
 import { TransactionAlreadyBegunError } from '../errors/transaction-errors.js';
-import { currentFrame } from './ambient.js';
+import type { Frame } from './ambient.js';
 import type { UnitOwner } from './ambient-unit.js';
 import { afterCommitError, commitTransaction, rollbackTransaction } from './completion.js';
 import { PhysicalTransaction } from './physical-transaction.js';
@@ -19,6 +19,7 @@ export function runRoot<T>(
   owner: UnitOwner,
   context: TransactionContext,
   outer: TransactionScope | null,
+  parent: Frame | null,
   definition: TransactionDefinition,
   fn: () => T | Promise<T>,
   place: Place,
@@ -26,7 +27,7 @@ export function runRoot<T>(
   const { retry, timeout } = definition;
   const expiresAt = timeout === undefined ? Infinity : performance.now() + timeout;
   const attempt = (number: number): Promise<T> =>
-    runAttempt(owner, context, outer, definition, fn, place, number, expiresAt);
+    runAttempt(owner, context, outer, parent, definition, fn, place, number, expiresAt);
   return retry === undefined ? attempt(1) : retrying(retry, definition.signal, expiresAt, attempt);
 }
 
@@ -51,6 +52,7 @@ async function runAttempt<T>(
   owner: UnitOwner,
   context: TransactionContext,
   outer: TransactionScope | null,
+  parent: Frame | null,
   definition: TransactionDefinition,
   fn: () => T | Promise<T>,
   place: Place,
@@ -74,7 +76,6 @@ async function runAttempt<T>(
     }
     context.open(transaction);
     const { root } = transaction.turns;
-    const parent = currentFrame() ?? null;
     const scope = new TransactionScope('root', owner, parent, context, transaction, root, definition, outer, attempt);
     const end = await runBody(scope, transaction, fn);
     try {

@@ -173,10 +173,9 @@ export class TransactionManager implements UnitOwner {
   ): Promise<T> {
     const unit = new AmbientUnit(this, currentFrame() ?? null, definition.label, suspended);
     try {
-      return await unit.run(() => {
-        const context = unit.contextOf(database) as TransactionContext;
-        return this.#participate(context, null, unit, definition, fn, place);
-      });
+      const context = unit.contextOf(database) as TransactionContext;
+      // Nothing runs in the unit itself: its scope is entered at once.
+      return await this.#participate(context, null, unit, definition, fn, place, null, unit);
     } finally {
       const closing = unit.closing();
       if (closing !== undefined) await closing;
@@ -186,6 +185,7 @@ export class TransactionManager implements UnitOwner {
   /**
    * One branch for each line of the table in `propagation.ts`.
    * @param counting the scope that counts the call as in flight
+   * @param unit the one that was made for the call alone, and is not entered: its scope is, at once
    */
   #participate<T>(
     context: TransactionContext,
@@ -195,6 +195,7 @@ export class TransactionManager implements UnitOwner {
     fn: () => T | Promise<T>,
     place: Place,
     counting: TransactionScope | null = null,
+    unit: AmbientUnit | null = null,
   ): Promise<T> {
     const open = openTransaction(context, frame);
     const participation = participate(definition.propagation, definition.label, open?.label ?? null);
@@ -219,6 +220,7 @@ export class TransactionManager implements UnitOwner {
           this,
           context,
           scope,
+          unit ?? currentFrame() ?? null,
           withDefaults(definition, this.#rootDefaults.get(context.database), context.database.options.isolation),
           fn,
           place,
@@ -231,18 +233,19 @@ export class TransactionManager implements UnitOwner {
       case 'suspendAndGoWithout':
         return this.#inOwnUnit(context.database, definition, fn, place, context);
       case 'goWithout':
-        return this.#goWithout(context, scope, definition, fn);
+        return this.#goWithout(context, scope, unit ?? currentFrame() ?? null, definition, fn);
     }
   }
 
   async #goWithout<T>(
     context: TransactionContext,
     outer: TransactionScope | null,
+    parent: Frame | null,
     definition: TransactionDefinition,
     fn: () => T | Promise<T>,
   ): Promise<T> {
     refuseWithoutTransaction(definition, context.database);
-    const scope = new TransactionScope('none', this, currentFrame() ?? null, context, null, null, definition, outer, 1);
+    const scope = new TransactionScope('none', this, parent, context, null, null, definition, outer, 1);
     try {
       return await awaitInFrame(scope, fn);
     } finally {
