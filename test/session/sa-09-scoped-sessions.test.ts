@@ -44,6 +44,29 @@ test('SA-212: the injected session is the one of the running scope, and forgotte
   expect(() => env.session.id).toThrow(expect.objectContaining({ code: 'UOW_NO_SESSION' }));
 });
 
+test('listeners that hear of the end of a scope find its session in the injected one', async () => {
+  const found: unknown[] = [];
+  const look = (): void => {
+    found.push(env.session.id);
+  };
+  const stop = (['afterCommit', 'afterRollback'] as const).map((name) => env.factory.on(name, look));
+  const ids: unknown[] = [];
+  const work = async (): Promise<void> => {
+    ids.push(env.session.id);
+    env.session.add(new User({ name: 'x' }));
+    await env.session.flush();
+  };
+  await env.manager.run(work);
+  await expect(
+    env.manager.run(async () => {
+      await work();
+      throw new Error('rolls back');
+    }),
+  ).rejects.toThrow('rolls back');
+  for (const one of stop) one();
+  expect(found).toEqual(ids);
+});
+
 test('SA-213: scopes that run at the same time have sessions of their own', async () => {
   const ids = await Promise.all([1, 2, 3].map(async () => env.manager.run(() => env.session.id)));
   expect(new Set(ids).size).toBe(3);

@@ -45,7 +45,8 @@ export function outcomeOf(
   connection: DatabaseConnection,
   answer: StatementResult | undefined,
 ): CommitOutcome | null {
-  const [id = null, told = null, processId] = (answer?.rows as [(string | bigint | null)?, string?, string?][] | undefined)?.[0] ?? [];
+  const [id = null, told = null, processId] =
+    (answer?.rows as [(string | bigint | null)?, string?, string?][] | undefined)?.[0] ?? [];
   const started = told ?? connection.serverStarted;
   // A pooler in between has process ids of its own, and may have another server behind it the next time.
   if (Number(processId) === connection.processId) connection.serverStarted = started;
