@@ -164,7 +164,9 @@ test('a pool with a time limit of its own gives the same error', async () => {
 
 test('whoever was refused costs the pool nothing: later work finds all connections', async () => {
   await using small = await transactionFixture({ poolSize: 2, options: { acquireTimeout: 50 } });
-  const { transactions, note, source } = small;
+  const { transactions, note, source, dataSource } = small;
+  // Both are open beforehand: on a busy machine it takes longer than the holders may wait.
+  await Promise.all([1, 2].map(() => dataSource.query('SELECT pg_sleep(0.05)')));
   const gates = [new Gate(), new Gate()];
   const holders = gates.map((gate, index) =>
     transactions.run(async () => {
