@@ -233,6 +233,10 @@ export class Batch extends Exchange {
         name = known.name;
         described = known.fields !== null;
         (this.#known ??= [])[index] = known;
+        if (described && this.#values[index]!.length === 0) {
+          messages.executeAgain((known.execution ??= FrontendMessages.executionOf(name)));
+          return;
+        }
       } else {
         name = this.#nameInThisBatch(one.text) ?? this.#parse(messages, index);
       }

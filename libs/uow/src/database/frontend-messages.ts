@@ -50,18 +50,24 @@ export class FrontendMessages {
   bind(statement: string, values: readonly unknown[]): void {
     const count = values.length;
     let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * count + 2 + 4;
-    for (let at = 0; at < count; at++) space += 4 + spaceFor(values[at]);
+    let isText = true;
+    for (let at = 0; at < count; at++) {
+      const value = values[at];
+      if (typeof value !== 'string' && value !== null) isText = false;
+      space += 4 + spaceFor(value);
+    }
     this.#reserve(space);
     const start = this.#open(BIND);
     this.#cString('');
     this.#cString(statement);
-    this.#int16(count);
-    for (let at = 0; at < count; at++) this.#int16(typeof values[at] === 'string' || values[at] === null ? 0 : 1);
+    // Without format codes all is text, here as for the results.
+    this.#int16(isText ? 0 : count);
+    if (!isText) {
+      for (let at = 0; at < count; at++) this.#int16(typeof values[at] === 'string' || values[at] === null ? 0 : 1);
+    }
     this.#int16(count);
     let apart = 0;
     for (let at = 0; at < count; at++) apart += this.#value(values[at]);
-    // All results as text.
-    this.#int16(1);
     this.#int16(0);
     this.#close(start, apart);
   }
@@ -73,6 +79,19 @@ export class FrontendMessages {
 
   execute(): void {
     this.#constant(EXECUTE_ALL);
+  }
+
+  /** What `bind` and `execute` write for a statement without parameters: the same bytes each time. */
+  static executionOf(statement: string): Uint8Array {
+    const messages = new FrontendMessages();
+    messages.bind(statement, []);
+    messages.execute();
+    return Uint8Array.prototype.slice.call(messages.#buffer, 0, messages.#length);
+  }
+
+  /** @param bytes of `executionOf` */
+  executeAgain(bytes: Uint8Array): void {
+    this.#constant(bytes);
   }
 
   closeStatement(name: string): void {

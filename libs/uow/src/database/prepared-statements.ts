@@ -5,6 +5,8 @@ export interface PreparedStatement {
   readonly name: string;
   /** What the server said of its columns, empty where it gives no rows; null until it was asked once. */
   readonly fields: readonly ResultField[] | null;
+  /** The messages that execute it, where it has no parameters; null until they were needed once. */
+  execution: Uint8Array | null;
 }
 
 /**
@@ -44,7 +46,7 @@ export class PreparedStatements {
     const previous = this.#statements.get(text);
     if (previous !== undefined) this.#closing.push(previous.name);
     this.#statements.delete(text);
-    this.#statements.set(text, { name, fields });
+    this.#statements.set(text, { name, fields, execution: null });
     if (this.#statements.size > this.#limit) {
       const [oldest, statement] = this.#statements.entries().next().value as [string, PreparedStatement];
       this.#statements.delete(oldest);

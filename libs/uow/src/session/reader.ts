@@ -81,15 +81,16 @@ export class Reader {
     operation: string,
     isRequired = false,
   ): Promise<(object | null)[]> {
+    if (ids.length === 0) return [];
     const keys = ids.map((id) => mapping.keyParameters(id));
     const names = keys.map((key) => mapping.keyOfStored(key));
     const isLocking = options.lock !== undefined;
     const again = isLocking || options.populateExisting === true;
     const withDeleted = options.withDeleted === true;
-    const found = (): (object | null | undefined)[] =>
-      names.map((name) => (again ? undefined : this.known(mapping, name, withDeleted)));
+    const found = (): (object | null | undefined)[] | null =>
+      again ? null : names.map((name) => this.known(mapping, name, withDeleted));
     let objects = found();
-    if (!objects.includes(undefined)) {
+    if (objects?.includes(undefined) === false) {
       if (isRequired && objects.includes(null)) throw notFound(mapping, ids, objects, operation);
       return objects as (object | null)[];
     }
@@ -99,16 +100,18 @@ export class Reader {
       objects = found();
     }
     const missing = new Map<IdentityKey, readonly unknown[]>();
-    objects.forEach((object, at) => {
-      if (object === undefined) missing.set(names[at]!, keys[at]!);
-    });
-    if (missing.size > 0) {
-      const read = this.#taken(mapping, missing, options, await this.#selected(mapping, missing, options, operation));
-      objects = objects.map((object, at) => (object === undefined ? (read.get(names[at]!) ?? null) : object));
+    for (let at = 0; at < names.length; at++) {
+      if (objects?.[at] === undefined) missing.set(names[at]!, keys[at]!);
     }
-    const shown = objects.map((object) =>
-      object == null ? null : visible(this.#unit.own(object)!, mapping, withDeleted),
-    );
+    const read =
+      missing.size === 0
+        ? null
+        : this.#taken(mapping, missing, options, await this.#selected(mapping, missing, options, operation));
+    const shown = names.map((name, at) => {
+      const known = objects?.[at];
+      const object = known === undefined ? read?.get(name) : known;
+      return object == null ? null : visible(this.#unit.own(object)!, mapping, withDeleted);
+    });
     if (isRequired && shown.includes(null)) {
       // Those that are there may be used all the same.
       await this.rows.tellLoaded();

@@ -7,6 +7,7 @@ import { arrayParameter } from './array-parameter.js';
 import type { BoundStatement } from './bound-statement.js';
 import { FEW_INSERTS, fewInserts } from './few-inserts.js';
 import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
+import type { InsertParts } from './insert-parts.js';
 import { typed } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
@@ -27,6 +28,7 @@ interface KeyColumn {
 
 interface Link {
   readonly step: InsertStep;
+  readonly parts: InsertParts;
   readonly keys: readonly KeyColumn[];
   readonly given: readonly ColumnMapping[];
   readonly drawn: readonly ColumnMapping[];
@@ -60,9 +62,9 @@ function linkOf(step: InsertStep, chain: readonly Link[]): Link | null {
     change.ordinal = row + 1;
   }
   const first = changes[0]!;
-  const named = insertParts(first);
+  const parts = insertParts(first);
   const keys: KeyColumn[] = [];
-  for (const column of named.given) {
+  for (const column of parts.given) {
     const value = first.values[column.index];
     if (isKnown(value)) {
       for (const change of changes) if (!isKnown(change.values[column.index])) return null;
@@ -78,17 +80,16 @@ function linkOf(step: InsertStep, chain: readonly Link[]): Link | null {
     }
     keys.push({ column, from, key });
   }
-  const given = keys.length === 0 ? named.given : named.given.filter((column) => isKnown(first.values[column.index]));
-  const { missingKeys, answered } = named;
+  const given = keys.length === 0 ? parts.given : parts.given.filter((column) => isKnown(first.values[column.index]));
+  const { missingKeys, answered } = parts;
   if (missingKeys.some((column) => column.drawSql === null)) return null;
   if (keys.length === 0 && given.every((column) => first.values[column.index] instanceof SqlExpression)) return null;
-  return { step, keys, given, drawn: missingKeys, answered };
+  return { step, parts, keys, given, drawn: missingKeys, answered };
 }
 
 /** The one statement for a chain. */
 export function chainedInserts(chain: readonly Link[]): BoundStatement {
-  const steps = chain.map(({ step }) => step);
-  if (steps.reduce((sum, { changes }) => sum + changes.length, 0) <= FEW_INSERTS) return fewInserts(steps);
+  if (chain.reduce((sum, { step }) => sum + step.changes.length, 0) <= FEW_INSERTS) return fewInserts(chain);
   const values: unknown[] = [];
   for (const { step, keys, given } of chain) {
     const { changes } = step;

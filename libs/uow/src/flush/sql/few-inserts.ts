@@ -5,7 +5,8 @@ import type { InsertStep } from '../flush-plan.js';
 import type { BoundStatement } from './bound-statement.js';
 import { askedColumns, checkedAnswers, noteAnswers } from './checked-answers.js';
 import type { WrittenRow } from './checked-answers.js';
-import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
+import { notInserted, overriding, sqlNames } from './insert-parts.js';
+import type { InsertParts } from './insert-parts.js';
 import { arrayRows, textOf } from './statement-text.js';
 
 /**
@@ -25,13 +26,20 @@ interface Row {
   readonly asked: readonly ColumnMapping[];
 }
 
-/** @param steps insert steps in order; what refers to a generated key comes behind the row that has it */
-export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
+/** Rows of one table and shape. */
+interface FewOfAKind {
+  readonly step: InsertStep;
+  readonly parts: InsertParts;
+}
+
+/** @param kinds in order; what refers to a generated key comes behind the row that has it */
+export function fewInserts(kinds: readonly FewOfAKind[]): BoundStatement {
   const rows: Row[] = [];
   let shape = 'few';
   const values: unknown[] = [];
-  for (const { mapping, changes } of steps) {
-    const { shape: columns, given, answered } = insertParts(changes[0]!);
+  for (const { step, parts } of kinds) {
+    const { mapping, changes } = step;
+    const { shape: columns, given, answered } = parts;
     const asked = askedColumns(mapping, answered, mapping.confirmRows);
     shape += `/${mapping.name}:${columns}`;
     for (const change of changes) {
@@ -45,7 +53,7 @@ export function fewInserts(steps: readonly InsertStep[]): BoundStatement {
       }
     }
   }
-  const { id, text } = textOf(steps[0]!.mapping, shape, (number) => textFor(number, rows));
+  const { id, text } = textOf(kinds[0]!.step.mapping, shape, (number) => textFor(number, rows));
   return {
     id,
     changes: rows.map(({ change }) => change),

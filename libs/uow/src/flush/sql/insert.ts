@@ -17,12 +17,13 @@ import { arrayRows, textOf } from './statement-text.js';
  */
 export function insertStatements(step: InsertStep): BoundStatement[] {
   const { mapping, changes } = step;
-  if (changes.length === 1) return [fewInserts([step])];
-  const { given, missingKeys } = insertParts(changes[0]!);
+  const parts = insertParts(changes[0]!);
+  if (changes.length === 1) return [fewInserts([{ step, parts }])];
+  const { given, missingKeys } = parts;
   const canDraw = missingKeys.every((column) => column.drawSql !== null);
   // A key that nothing here can draw comes from a default or trigger of the table: then row by row, in one batch.
   if (!canDraw || given.length === 0) {
-    return changes.map((change) => fewInserts([{ ...step, changes: [change] }]));
+    return changes.map((change) => fewInserts([{ step: { ...step, changes: [change] }, parts }]));
   }
   return [insertMany(mapping, changes)];
 }

@@ -147,12 +147,13 @@ function updateMany(mapping: EntityMapping, changes: readonly UpdateChange[], lo
 }
 
 function shapeOf(change: UpdateChange, automatic: readonly ColumnMapping[]): string {
-  const { guard } = change;
-  const columns = change.columns.map((column, at) => {
-    const value = change.values[at];
-    return value instanceof SqlExpression ? `${column.index}(${value.sql})` : column.index;
-  });
-  return `${columns.join()}/${automatic.length}/${guard.version === undefined ? '' : 'v'}/${guard.columns
-    .map((column) => column.index)
-    .join()}/${guard.mustExist ? 'e' : ''}`;
+  const { columns, values, guard } = change;
+  let shape = '';
+  for (let at = 0; at < columns.length; at++) {
+    const value = values[at];
+    shape += value instanceof SqlExpression ? `${columns[at]!.index}(${value.sql}),` : `${columns[at]!.index},`;
+  }
+  shape += `/${automatic.length}/${guard.version === undefined ? '' : 'v'}/${guard.mustExist ? 'e' : ''}/`;
+  for (const { index } of guard.columns) shape += `${index},`;
+  return shape;
 }
