@@ -58,7 +58,8 @@ export class FrontendMessages {
     }
     this.#reserve(space);
     const start = this.#open(BIND);
-    this.#cString('');
+    // The unnamed portal.
+    this.#buffer[this.#length++] = 0;
     this.#cString(statement);
     // Without format codes all is text, here as for the results.
     this.#int16(isText ? 0 : count);

@@ -100,8 +100,7 @@ class Stamp extends ReturnedObject {
   }
 
   static write(entity: object, state: InstanceState): void {
-    if (#state in entity) entity.#state = state;
-    else new Stamp(entity, state);
+    (entity as Stamp).#state = state;
   }
 }
 
@@ -122,10 +121,17 @@ export function stateOf(entity: object): InstanceState | undefined {
 
 /** The state of an object, made when there is none. */
 export function stateFor(entity: object, mapping: EntityMapping): InstanceState {
-  let state = Stamp.read(entity);
-  if (state === undefined || (state.mapping !== mapping && state.session === null)) {
-    state = new InstanceState(entity, mapping);
-    Stamp.write(entity, state);
-  }
+  const known = Stamp.read(entity);
+  if (known === undefined) return newState(entity, mapping);
+  if (known.mapping === mapping || known.session !== null) return known;
+  const state = new InstanceState(entity, mapping);
+  Stamp.write(entity, state);
+  return state;
+}
+
+/** Makes the state of an object that has none. */
+export function newState(entity: object, mapping: EntityMapping): InstanceState {
+  const state = new InstanceState(entity, mapping);
+  new Stamp(entity, state);
   return state;
 }

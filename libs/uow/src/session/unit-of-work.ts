@@ -13,7 +13,7 @@ import {
 } from '../errors/session-errors.js';
 import { forEachRelated, removedObjects } from './cascades.js';
 import { IdentityMap } from './identity-map.js';
-import { stateFor, stateOf } from './instance-state.js';
+import { newState, stateFor, stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot, SessionIdentity } from './instance-state.js';
 import { isLegalMove } from './object-state.js';
 import type { ObjectState, StateCause } from './object-state.js';
@@ -145,20 +145,24 @@ export class UnitOfWork {
   add(entity: object): void {
     const mapping = this.mappingOf(entity);
     this.#refuseReadOnly(mapping);
-    this.#refuseForeign(stateOf(entity), 'add');
-    this.#addReachable(entity, null);
+    const known = stateOf(entity);
+    this.#refuseForeign(known, 'add');
+    this.#addReachable(entity, known, null);
   }
 
   /** Adds an object and what is reachable from it; of an object that was detached, also what its collections lost. */
-  #addReachable(entity: object, reachedBy: InstanceState['reachedBy']): void {
+  #addReachable(entity: object, known: InstanceState | undefined, reachedBy: InstanceState['reachedBy']): void {
     const walk = ++lastWalk;
     const reached: InstanceState[] = [];
     let attached: Set<InstanceState> | null = null;
-    const reach = (one: object, isCascaded: boolean, by: InstanceState['reachedBy']): void => {
-      const known = stateOf(one);
-      const wasDetached = known?.state === 'detached';
-      this.#addOne(one, isCascaded, by);
-      const state = known ?? stateOf(one)!;
+    const reach = (
+      one: object,
+      before: InstanceState | undefined,
+      isCascaded: boolean,
+      by: InstanceState['reachedBy'],
+    ): void => {
+      const wasDetached = before?.state === 'detached';
+      const state = this.#addOne(one, before, isCascaded, by);
       state.reachedIn = walk;
       reached.push(state);
       if (wasDetached && state.session === this.owner) (attached ??= new Set()).add(state);
@@ -166,19 +170,19 @@ export class UnitOfWork {
     let owner: InstanceState;
     let through: InstanceState['reachedBy'] = null;
     const visit = (related: object, relation: RelationMapping): void => {
-      const known = stateOf(related);
-      if (known === undefined ? this.mappings.ofEntity(related) === null : known.reachedIn === walk) return;
+      const before = stateOf(related);
+      if (before === undefined ? this.mappings.ofEntity(related) === null : before.reachedIn === walk) return;
       if (through?.owner !== owner || through.relation !== relation) through = { owner, relation };
-      reach(related, true, through);
+      reach(related, before, true, through);
     };
-    reach(entity, reachedBy !== null, reachedBy);
+    reach(entity, known, reachedBy !== null, reachedBy);
     for (let at = 0; at < reached.length; at++) {
       owner = reached[at]!;
       forEachRelated(owner.mapping, owner.entity, visit);
       if ((attached as Set<InstanceState> | null)?.has(owner) !== true) continue;
       for (const removed of removedObjects(owner)) {
-        const known = stateOf(removed);
-        if (known?.state === 'detached' && known.reachedIn !== walk) reach(removed, true, null);
+        const before = stateOf(removed);
+        if (before?.state === 'detached' && before.reachedIn !== walk) reach(removed, before, true, null);
       }
     }
   }
@@ -193,7 +197,7 @@ export class UnitOfWork {
       } else if (this.mappings.ofEntity(related) === null) {
         return;
       }
-      this.#addReachable(related, { owner, relation });
+      this.#addReachable(related, known, { owner, relation });
     };
     const visit = (state: InstanceState): void => {
       if (state.mapping.relations.length === 0 || state.isMarkedDeleted) return;
@@ -205,8 +209,12 @@ export class UnitOfWork {
     for (const state of [...this.pending]) visit(state);
   }
 
-  #addOne(entity: object, isCascaded: boolean, reachedBy: InstanceState['reachedBy']): void {
-    const known = stateOf(entity);
+  #addOne(
+    entity: object,
+    known: InstanceState | undefined,
+    isCascaded: boolean,
+    reachedBy: InstanceState['reachedBy'],
+  ): InstanceState {
     if (known?.session === this.owner) {
       if (!isCascaded) known.reachedBy = null;
       if (known.isMarkedDeleted && !isCascaded) {
@@ -218,28 +226,29 @@ export class UnitOfWork {
           `add: ${describe(known)} was deleted by this session. Use makeTransient() first to insert it again.`,
         );
       }
-      return;
+      return known;
     }
     // What another session tracks is only referred to.
-    if (known !== undefined && known.session !== null) return;
-    const mapping = known?.mapping ?? this.mappingOf(entity);
+    if (known !== undefined && known.session !== null) return known;
+    const mapping = known?.mapping ?? this.mappings.ofEntity(entity)!;
     if (mapping.unsupported !== null) this.supported(mapping);
-    const state = known ?? stateFor(entity, mapping);
+    const state = known ?? newState(entity, mapping);
     if (state.wasDeleted) {
-      if (isCascaded) return;
+      if (isCascaded) return state;
       throw new InvalidSessionOperationError(
         `add: ${describe(state)} was deleted. Use makeTransient() first to insert it again.`,
       );
     }
     if (state.state === 'detached') {
       this.#attach(state);
-      return;
+      return state;
     }
     this.memory.touch(state);
     state.session = this.owner;
     state.reachedBy = reachedBy;
     this.pending.add(state);
     this.move(state, 'pending', 'add');
+    return state;
   }
 
   #attach(state: InstanceState): void {
