@@ -49,12 +49,11 @@ export class FrontendMessages {
   /** @param values encoded: null, text, bytes or a binary array */
   bind(statement: string, values: readonly unknown[]): void {
     const count = values.length;
-    let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * count + 2 + 4;
-    let isText = true;
+    let space = 5 + 1 + spaceFor(statement) + 1 + 2 + 2 * count + 2 + 2;
+    let formats = 0;
     for (let at = 0; at < count; at++) {
-      const value = values[at];
-      if (typeof value !== 'string' && value !== null) isText = false;
-      space += 4 + spaceFor(value);
+      space += 4 + spaceFor(values[at]);
+      if (typeof values[at] !== 'string' && values[at] !== null) formats = count;
     }
     this.#reserve(space);
     const start = this.#open(BIND);
@@ -62,10 +61,8 @@ export class FrontendMessages {
     this.#buffer[this.#length++] = 0;
     this.#cString(statement);
     // Without format codes all is text, here as for the results.
-    this.#int16(isText ? 0 : count);
-    if (!isText) {
-      for (let at = 0; at < count; at++) this.#int16(typeof values[at] === 'string' || values[at] === null ? 0 : 1);
-    }
+    this.#int16(formats);
+    for (let at = 0; at < formats; at++) this.#int16(typeof values[at] === 'string' || values[at] === null ? 0 : 1);
     this.#int16(count);
     let apart = 0;
     for (let at = 0; at < count; at++) apart += this.#value(values[at]);

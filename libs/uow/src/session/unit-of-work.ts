@@ -147,22 +147,25 @@ export class UnitOfWork {
     this.#refuseReadOnly(mapping);
     const known = stateOf(entity);
     this.#refuseForeign(known, 'add');
-    this.#addReachable(entity, known, null);
+    this.#addReachable(known ?? newState(entity, mapping), null);
+  }
+
+  /** The state of an object that a relation holds, made where it has none; null where it is no entity of this data source. */
+  #stateOfRelated(entity: object): InstanceState | null {
+    const known = stateOf(entity);
+    if (known !== undefined) return known;
+    const mapping = this.mappings.ofEntity(entity);
+    return mapping === null ? null : newState(entity, this.supported(mapping));
   }
 
   /** Adds an object and what is reachable from it; of an object that was detached, also what its collections lost. */
-  #addReachable(entity: object, known: InstanceState | undefined, reachedBy: InstanceState['reachedBy']): void {
+  #addReachable(first: InstanceState, reachedBy: InstanceState['reachedBy']): void {
     const walk = ++lastWalk;
     const reached: InstanceState[] = [];
     let attached: Set<InstanceState> | null = null;
-    const reach = (
-      one: object,
-      before: InstanceState | undefined,
-      isCascaded: boolean,
-      by: InstanceState['reachedBy'],
-    ): void => {
-      const wasDetached = before?.state === 'detached';
-      const state = this.#addOne(one, before, isCascaded, by);
+    const reach = (state: InstanceState, isCascaded: boolean, by: InstanceState['reachedBy']): void => {
+      const wasDetached = state.state === 'detached';
+      this.#addOne(state, isCascaded, by);
       state.reachedIn = walk;
       reached.push(state);
       if (wasDetached && state.session === this.owner) (attached ??= new Set()).add(state);
@@ -170,19 +173,19 @@ export class UnitOfWork {
     let owner: InstanceState;
     let through: InstanceState['reachedBy'] = null;
     const visit = (related: object, relation: RelationMapping): void => {
-      const before = stateOf(related);
-      if (before === undefined ? this.mappings.ofEntity(related) === null : before.reachedIn === walk) return;
+      const state = this.#stateOfRelated(related);
+      if (state === null || state.reachedIn === walk) return;
       if (through?.owner !== owner || through.relation !== relation) through = { owner, relation };
-      reach(related, before, true, through);
+      reach(state, true, through);
     };
-    reach(entity, known, reachedBy !== null, reachedBy);
+    reach(first, reachedBy !== null, reachedBy);
     for (let at = 0; at < reached.length; at++) {
       owner = reached[at]!;
       forEachRelated(owner.mapping, owner.entity, visit);
       if ((attached as Set<InstanceState> | null)?.has(owner) !== true) continue;
       for (const removed of removedObjects(owner)) {
-        const before = stateOf(removed);
-        if (before?.state === 'detached' && before.reachedIn !== walk) reach(removed, before, true, null);
+        const state = stateOf(removed);
+        if (state?.state === 'detached' && state.reachedIn !== walk) reach(state, true, null);
       }
     }
   }
@@ -191,13 +194,9 @@ export class UnitOfWork {
   cascade(): void {
     let owner: InstanceState;
     const take = (related: object, relation: RelationMapping): void => {
-      const known = stateOf(related);
-      if (known !== undefined) {
-        if (known.session !== null || known.wasDeleted) return;
-      } else if (this.mappings.ofEntity(related) === null) {
-        return;
-      }
-      this.#addReachable(related, known, { owner, relation });
+      const state = this.#stateOfRelated(related);
+      if (state?.session !== null || state.wasDeleted) return;
+      this.#addReachable(state, { owner, relation });
     };
     const visit = (state: InstanceState): void => {
       if (state.mapping.relations.length === 0 || state.isMarkedDeleted) return;
@@ -209,46 +208,38 @@ export class UnitOfWork {
     for (const state of [...this.pending]) visit(state);
   }
 
-  #addOne(
-    entity: object,
-    known: InstanceState | undefined,
-    isCascaded: boolean,
-    reachedBy: InstanceState['reachedBy'],
-  ): InstanceState {
-    if (known?.session === this.owner) {
-      if (!isCascaded) known.reachedBy = null;
-      if (known.isMarkedDeleted && !isCascaded) {
-        this.memory.touch(known);
-        known.isMarkedDeleted = false;
-        this.toDelete.delete(known);
-      } else if (known.state === 'deleted' && !isCascaded) {
+  #addOne(state: InstanceState, isCascaded: boolean, reachedBy: InstanceState['reachedBy']): void {
+    if (state.session === this.owner) {
+      if (!isCascaded) state.reachedBy = null;
+      if (state.isMarkedDeleted && !isCascaded) {
+        this.memory.touch(state);
+        state.isMarkedDeleted = false;
+        this.toDelete.delete(state);
+      } else if (state.state === 'deleted' && !isCascaded) {
         throw new InvalidSessionOperationError(
-          `add: ${describe(known)} was deleted by this session. Use makeTransient() first to insert it again.`,
+          `add: ${describe(state)} was deleted by this session. Use makeTransient() first to insert it again.`,
         );
       }
-      return known;
+      return;
     }
     // What another session tracks is only referred to.
-    if (known !== undefined && known.session !== null) return known;
-    const mapping = known?.mapping ?? this.mappings.ofEntity(entity)!;
-    if (mapping.unsupported !== null) this.supported(mapping);
-    const state = known ?? newState(entity, mapping);
+    if (state.session !== null) return;
+    if (state.mapping.unsupported !== null) this.supported(state.mapping);
     if (state.wasDeleted) {
-      if (isCascaded) return state;
+      if (isCascaded) return;
       throw new InvalidSessionOperationError(
         `add: ${describe(state)} was deleted. Use makeTransient() first to insert it again.`,
       );
     }
     if (state.state === 'detached') {
       this.#attach(state);
-      return state;
+      return;
     }
     this.memory.touch(state);
     state.session = this.owner;
     state.reachedBy = reachedBy;
     this.pending.add(state);
     this.move(state, 'pending', 'add');
-    return state;
   }
 
   #attach(state: InstanceState): void {

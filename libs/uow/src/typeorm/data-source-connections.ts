@@ -72,8 +72,8 @@ export class DataSourceConnections implements ConnectionProvider {
   }
 
   connect(): Promise<[PgClient, Release]> {
-    const pool = this.#pool;
     return new Promise((resolve, reject) => {
+      const pool = this.#pool;
       const take = (): void => {
         pool.connect((error, client, release) => {
           if (error) reject(error);

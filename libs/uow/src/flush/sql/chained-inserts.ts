@@ -30,9 +30,8 @@ interface Link {
   readonly step: InsertStep;
   readonly parts: InsertParts;
   readonly keys: readonly KeyColumn[];
+  /** Columns whose values it brings along itself. */
   readonly given: readonly ColumnMapping[];
-  readonly drawn: readonly ColumnMapping[];
-  readonly answered: readonly ColumnMapping[];
 }
 
 /**
@@ -73,7 +72,7 @@ function linkOf(step: InsertStep, chain: readonly Link[]): Link | null {
     const { insert, column: key } = value as KeyOfInsert;
     const parents = insert.step;
     const from = chain.findIndex((link) => link.step === parents);
-    if (from === -1 || !chain[from]!.drawn.includes(key)) return null;
+    if (from === -1 || !chain[from]!.parts.missingKeys.includes(key)) return null;
     for (const change of changes) {
       const other = change.values[column.index];
       if (!(other instanceof KeyOfInsert) || other.column !== key || other.insert.step !== parents) return null;
@@ -81,10 +80,9 @@ function linkOf(step: InsertStep, chain: readonly Link[]): Link | null {
     keys.push({ column, from, key });
   }
   const given = keys.length === 0 ? parts.given : parts.given.filter((column) => isKnown(first.values[column.index]));
-  const { missingKeys, answered } = parts;
-  if (missingKeys.some((column) => column.drawSql === null)) return null;
+  if (parts.missingKeys.some((column) => column.drawSql === null)) return null;
   if (keys.length === 0 && given.every((column) => first.values[column.index] instanceof SqlExpression)) return null;
-  return { step, parts, keys, given, drawn: missingKeys, answered };
+  return { step, parts, keys, given };
 }
 
 /** The one statement for a chain. */
@@ -128,7 +126,7 @@ export function chainedInserts(chain: readonly Link[]): BoundStatement {
 function textFor(number: number, chain: readonly Link[]): string {
   let parameter = 0;
   const ctes: string[] = [];
-  chain.forEach(({ step, keys, given, drawn, answered }, at) => {
+  chain.forEach(({ step, parts: { missingKeys: drawn, answered }, keys, given }, at) => {
     const { mapping } = step;
     const first = step.changes[0]!;
     const arrays: string[] = [];
@@ -167,7 +165,7 @@ function textFor(number: number, chain: readonly Link[]): string {
       `i${at} AS (INSERT INTO ${mapping.table} (${sqlNames(columns)})${overriding(columns)} SELECT ${all} FROM v${at} AS v${parents.join('')} ORDER BY v.n RETURNING ${sqlNames(returned)})`,
     );
   });
-  const answers = chain.flatMap(({ answered }, at) => (answered.length === 0 ? [] : [answersOf(chain, at)]));
+  const answers = chain.flatMap(({ parts }, at) => (parts.answered.length === 0 ? [] : [answersOf(chain, at)]));
   const from = answers.length === 0 ? '' : ` FROM ${answers.join(', ')}`;
   const all = answers.length === 0 ? '' : ', *';
   return `WITH ${ctes.join(', ')} SELECT ${checkOf(number, chain)}${all}${from}`;
@@ -175,7 +173,8 @@ function textFor(number: number, chain: readonly Link[]): string {
 
 /** What one link brings back, in FROM. */
 function answersOf(chain: readonly Link[], at: number): string {
-  const { step, keys, drawn, answered } = chain[at]!;
+  const { step, parts, keys } = chain[at]!;
+  const { missingKeys: drawn, answered } = parts;
   // A key that was not drawn here finds its row by the value that was sent for it.
   const same = step.mapping.keyColumns.map((column) => `i.${column.sql} = ${keySource(column, keys, drawn)}`);
   const through = keys
@@ -210,7 +209,8 @@ function keySource(column: ColumnMapping, keys: readonly KeyColumn[], drawn: rea
 
 function settle(chain: readonly Link[], result: ArrayResult): void {
   let position = 1;
-  for (const { step, answered } of chain) {
+  for (const { step, parts } of chain) {
+    const { answered } = parts;
     if (answered.length === 0) continue;
     takeAnswers(result, position, answered, step.changes);
     position += answersWidth(answered);

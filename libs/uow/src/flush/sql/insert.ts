@@ -1,4 +1,3 @@
-import type { EntityMapping } from '../../database/entity-mapping.js';
 import { SqlExpression, resolved } from '../change-set.js';
 import type { InsertChange } from '../change-set.js';
 import type { InsertStep } from '../flush-plan.js';
@@ -6,6 +5,7 @@ import { answersSql, takeAnswers } from './answers.js';
 import type { BoundStatement } from './bound-statement.js';
 import { fewInserts } from './few-inserts.js';
 import { insertParts, notInserted, overriding, sqlNames } from './insert-parts.js';
+import type { InsertParts } from './insert-parts.js';
 import { RowSource, typed } from './row-source.js';
 import { failWith } from './stale-marker.js';
 import { arrayRows, textOf } from './statement-text.js';
@@ -16,7 +16,7 @@ import { arrayRows, textOf } from './statement-text.js';
  * its object without trusting the order of RETURNING.
  */
 export function insertStatements(step: InsertStep): BoundStatement[] {
-  const { mapping, changes } = step;
+  const { changes } = step;
   const parts = insertParts(changes[0]!);
   if (changes.length === 1) return [fewInserts([{ step, parts }])];
   const { given, missingKeys } = parts;
@@ -25,12 +25,12 @@ export function insertStatements(step: InsertStep): BoundStatement[] {
   if (!canDraw || given.length === 0) {
     return changes.map((change) => fewInserts([{ step: { ...step, changes: [change] }, parts }]));
   }
-  return [insertMany(mapping, changes)];
+  return [insertMany(step, parts)];
 }
 
-function insertMany(mapping: EntityMapping, changes: readonly InsertChange[]): BoundStatement {
+function insertMany({ mapping, changes }: InsertStep, parts: InsertParts): BoundStatement {
   const first = changes[0]!;
-  const { shape, given, answered, missingKeys: drawn } = insertParts(first);
+  const { shape, given, answered, missingKeys: drawn } = parts;
   const source = new RowSource(
     changes,
     given
