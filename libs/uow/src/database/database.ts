@@ -7,9 +7,12 @@ import { DatabaseConnection } from './database-connection.js';
 import { DEFAULT_DATABASE_OPTIONS } from './database-options.js';
 import type { DatabaseOptions } from './database-options.js';
 import { OverdueWatch } from './overdue-watch.js';
+import type { Watched } from './overdue-watch.js';
 import type { ConnectionProvider } from './pg-driver.js';
 import { isServerError, toDatabaseError } from './postgres-error.js';
 import type { Statement, StatementResult } from './statement.js';
+import { UnorderedList } from './unordered-list.js';
+import type { Indexed } from './unordered-list.js';
 
 /**
  * One data source as the library sees it: its options, its connections, and who holds them. It refuses at
@@ -27,13 +30,19 @@ export interface ConnectionHolder {
   readonly overdue: (() => string) | null;
 }
 
-interface Held {
-  readonly holder: ConnectionHolder;
-  readonly connection: DatabaseConnection;
-  readonly since: number;
+class Held implements Indexed, Watched {
+  readonly since = performance.now();
+  looks = 0;
+  index = -1;
+
+  constructor(
+    readonly holder: ConnectionHolder,
+    readonly connection: DatabaseConnection,
+    readonly overdue: (() => string) | null,
+  ) {}
 }
 
-interface Waiting {
+interface Waiting extends Indexed {
   readonly holder: ConnectionHolder;
   refuse(error: Error): void;
 }
@@ -52,8 +61,8 @@ const SHOWN_STATEMENT_LENGTH = 120;
 export class Database {
   readonly options: DatabaseOptions;
   readonly #provider: ConnectionProvider;
-  readonly #held = new Map<DatabaseConnection, Held>();
-  readonly #waiting = new Set<Waiting>();
+  readonly #held = new UnorderedList<Held>();
+  readonly #waiting = new UnorderedList<Waiting>();
   readonly #watch: OverdueWatch;
 
   /**
@@ -70,7 +79,7 @@ export class Database {
     this.#provider = provider;
     this.options = Object.freeze({ ...DEFAULT_DATABASE_OPTIONS, ...options });
     const { warnAfter } = this.options;
-    this.#watch = new OverdueWatch(warnAfter, (opened) => {
+    this.#watch = new OverdueWatch(warnAfter, this.#held, (opened) => {
       report({
         code: 'UOW_WARN_SESSION_OPEN_TOO_LONG',
         message: `${opened} has been open for more than ${warnAfter} ms: it holds a connection, and perhaps locks. Commit or roll back before anything slow.`,
@@ -93,10 +102,11 @@ export class Database {
     return this.#held.size;
   }
 
-  /** Who holds a connection now, for how long, and what it last sent. */
+  /** Who holds a connection now, for how long, and what it last sent; the longest first. */
   holders(): ConnectionHolderInfo[] {
     const now = performance.now();
-    return [...this.#held.values()].map(({ holder, connection, since }) => ({
+    const held = [...this.#held].sort((one, other) => one.since - other.since);
+    return held.map(({ holder, connection, since }) => ({
       label: holder.label,
       heldFor: Math.round(now - since),
       lastStatement: connection.lastStatement?.slice(0, SHOWN_STATEMENT_LENGTH) ?? null,
@@ -120,19 +130,21 @@ export class Database {
         throw atOnce ? this.#connectFailure(error as Error) : error;
       }
       const [client, giveBack] = taken;
-      const connection: DatabaseConnection = new DatabaseConnection(
+      let held: Held | null = null;
+      const connection = new DatabaseConnection(
         this.#provider,
         client,
         (error) => {
-          this.#held.delete(connection);
-          if (holder.overdue !== null) this.#watch.closed(holder);
+          if (held !== null) this.#held.remove(held);
           giveBack(error);
         },
         { preparedStatements: this.options.preparedStatements },
       );
       if (connection.status === 'I') {
-        this.#held.set(connection, { holder, connection, since: performance.now() });
-        if (holder.overdue !== null) this.#watch.opened(holder);
+        const { overdue } = holder;
+        held = new Held(holder, connection, overdue);
+        this.#held.add(held);
+        if (overdue !== null) this.#watch.start();
         return connection;
       }
       // Other code of the application gave it back to the pool inside a transaction; ours must not run in that.
@@ -161,7 +173,7 @@ export class Database {
         open = false;
         clearTimeout(timer);
         signal?.removeEventListener('abort', onAbort);
-        this.#waiting.delete(waiting);
+        this.#waiting.remove(waiting);
         return true;
       };
       const refuse = (error: Error): void => {
@@ -170,7 +182,7 @@ export class Database {
       const onAbort = (): void => {
         refuse(signal?.reason as Error);
       };
-      const waiting: Waiting = { holder, refuse };
+      const waiting: Waiting = { holder, refuse, index: -1 };
       this.#waiting.add(waiting);
       signal?.addEventListener('abort', onAbort, { once: true });
       const { acquireTimeout } = this.options;
@@ -212,7 +224,7 @@ export class Database {
 
   #canNeverCome(): boolean {
     if (this.#held.size < this.#provider.poolSize) return false;
-    for (const { holder } of this.#held.values()) if (!this.#isWaiting(holder)) return false;
+    for (const { holder } of this.#held) if (!this.#isWaiting(holder)) return false;
     return true;
   }
 

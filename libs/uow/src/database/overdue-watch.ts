@@ -4,6 +4,8 @@ import { AsyncResource } from 'node:async_hooks';
 export interface Watched {
   /** Says what is open for too long; null for what has limits of its own. */
   readonly overdue: (() => string) | null;
+  /** In how many looks it was seen. */
+  looks: number;
 }
 
 /**
@@ -12,37 +14,37 @@ export interface Watched {
  */
 export class OverdueWatch {
   readonly #limit: number;
+  readonly #open: Iterable<Watched>;
   readonly #tell: (what: string) => void;
   // A timer would keep the request alive that happened to be the first.
   readonly #outside = new AsyncResource('OverdueWatch');
-  /** What is open, and in how many looks it was seen. */
-  readonly #open = new Map<Watched, number>();
   #timer: NodeJS.Timeout | null = null;
 
-  /** @param limit milliseconds; nothing is told without a finite one above zero */
-  constructor(limit: number, tell: (what: string) => void) {
+  /**
+   * @param limit milliseconds; nothing is told without a finite one above zero
+   * @param open what is open, at any time
+   */
+  constructor(limit: number, open: Iterable<Watched>, tell: (what: string) => void) {
     this.#limit = limit;
+    this.#open = open;
     this.#tell = tell;
   }
 
-  opened(watched: Watched): void {
+  /** To be called when something was opened. */
+  start(): void {
     if (!Number.isFinite(this.#limit) || this.#limit <= 0) return;
-    this.#open.set(watched, 0);
     this.#timer ??= this.#outside.runInAsyncScope(() => setInterval(() => this.#look(), this.#limit).unref());
   }
 
-  closed(watched: Watched): void {
-    this.#open.delete(watched);
-  }
-
   #look(): void {
-    if (this.#open.size === 0 && this.#timer !== null) {
+    const watched = [...this.#open].filter(({ overdue }) => overdue !== null);
+    if (watched.length === 0 && this.#timer !== null) {
       clearInterval(this.#timer);
       this.#timer = null;
     }
-    for (const [watched, looks] of this.#open) {
-      this.#open.set(watched, looks + 1);
-      if (looks === 1 && watched.overdue !== null) this.#tell(watched.overdue());
+    for (const one of watched) {
+      one.looks += 1;
+      if (one.looks === 2) this.#tell(one.overdue!());
     }
   }
 }

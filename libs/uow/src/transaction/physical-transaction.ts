@@ -410,6 +410,11 @@ export class PhysicalTransaction implements ConnectionHolder {
     await turn?.catch(() => undefined);
   }
 
+  #tellEnded(waiting: readonly (() => void)[]): void {
+    this.#whenEnded = null;
+    for (const tell of waiting) tell();
+  }
+
   /** @returns what memory's bookkeeping threw, if anything: the transaction has ended all the same */
   #end(outcome: TransactionOutcome, cause: unknown = null): unknown {
     this.#outcome = outcome;
@@ -417,7 +422,7 @@ export class PhysicalTransaction implements ConnectionHolder {
     this.#madeWire?.savepoints.clear();
     this.#turns.refuseAll((place) => this.abortReason ?? this.closedError(place.toString()));
     this.#context.transactionEnded(this);
-    for (const tell of this.#whenEnded?.splice(0) ?? []) tell();
+    if (this.#whenEnded !== null) this.#tellEnded(this.#whenEnded);
     try {
       const { synchronization } = this.#context;
       if (outcome === 'committed') synchronization?.committed?.(this);
@@ -456,7 +461,7 @@ export class PhysicalTransaction implements ConnectionHolder {
   abandon(): void {
     this.#outcome = 'rolledBack';
     this.#givingUp.stop();
-    for (const tell of this.#whenEnded?.splice(0) ?? []) tell();
+    if (this.#whenEnded !== null) this.#tellEnded(this.#whenEnded);
   }
 
   /** Refuses a write in a read-only transaction or scope. */

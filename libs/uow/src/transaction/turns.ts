@@ -33,7 +33,8 @@ export class Turns {
   readonly root: TurnLevel;
   #top: TurnLevel;
   #busy = false;
-  #waiting: Waiter[] = [];
+  /** Made for the first who waits. */
+  #waiting: Waiter[] | null = null;
   readonly #stallAfter: number;
 
   constructor(place: Place, stallAfter: number) {
@@ -66,12 +67,13 @@ export class Turns {
     }
     return new Promise((resolve, reject) => {
       const waiter: Waiter = { level, place, go: resolve, refuse: reject, timer: undefined };
+      const waiting = (this.#waiting ??= []);
       if (ahead) {
         // It is behind what it started itself, which ends; to refuse it would undo work that went well.
-        this.#waiting.unshift(waiter);
+        waiting.unshift(waiter);
         return;
       }
-      this.#waiting.push(waiter);
+      waiting.push(waiter);
       this.#watch(waiter, this.#stallAfter);
     });
   }
@@ -117,9 +119,9 @@ export class Turns {
 
   /** Refuses everybody who waits: the transaction has ended. */
   refuseAll(error: (waiting: Place) => Error): void {
-    if (this.#waiting.length === 0) return;
     const waiting = this.#waiting;
-    this.#waiting = [];
+    if (waiting === null) return;
+    this.#waiting = null;
     for (const one of waiting) {
       clearTimeout(one.timer);
       one.refuse(error(one.place));
@@ -127,7 +129,7 @@ export class Turns {
   }
 
   #next(): void {
-    if (this.#busy || this.#waiting.length === 0) return;
+    if (this.#busy || this.#waiting === null) return;
     const index = this.#waiting.findIndex((one) => one.level === this.#top);
     if (index === -1) return;
     const [next] = this.#waiting.splice(index, 1) as [Waiter];
@@ -145,7 +147,7 @@ export class Turns {
         this.#watch(waiter, Math.max(this.#stallAfter - silentFor, 1));
         return;
       }
-      this.#waiting.splice(this.#waiting.indexOf(waiter), 1);
+      this.#waiting?.splice(this.#waiting.indexOf(waiter), 1);
       waiter.refuse(
         new ScopeStalledError(
           `${waiter.place.toString()} waits for ${this.#top.place.toString()}, which has sent nothing for ${Math.round(silentFor)} ms: ` +
