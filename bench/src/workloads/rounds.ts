@@ -47,10 +47,10 @@ async function goRound<Process>(
   for (const lane of [...lanes].reverse()) lane.rounds.push(sumOf([there.get(lane)!, await measure(on(lane, 1))]));
 }
 
-/** All of them where there is no anchor. */
+/** Nobody where there is no anchor. */
 function keepingUp<Process>(lanes: readonly Lane<Process>[]): readonly Lane<Process>[] {
   const anchor = anchorOf(lanes);
-  if (anchor === undefined) return lanes;
+  if (anchor === undefined) return [];
   return lanes.filter((lane) => paceOf(lane) <= FAR * paceOf(anchor));
 }
 

@@ -9,16 +9,23 @@ import type { TransactionWire } from './transaction-wire.js';
 
 /** COMMIT: what goes before it and with it, what its answer means, and what to believe when none comes. */
 
-/** The transaction that commits, and what of it only this may use. */
-export interface Committing {
-  readonly transaction: PhysicalTransaction;
-  readonly wire: TransactionWire;
-  readonly givingUp: GivingUp;
-  readonly operations: Operations;
-  /** The typed error for a failed exchange. */
-  readonly translated: (error: unknown, statements: readonly Statement[]) => unknown;
-  /** Ends the transaction; gives what memory's bookkeeping threw, if anything. */
-  readonly end: (outcome: 'committed' | 'unknown', cause?: unknown) => unknown;
+/**
+ * The transaction that commits, and what of it only this may use. A class, because V8 may come to put literals of the
+ * same place into the old generation at once, and each would keep its transaction until a full collection.
+ */
+export class Committing {
+  /**
+   * @param translated the typed error for a failed exchange
+   * @param end ends the transaction; gives what memory's bookkeeping threw, if anything
+   */
+  constructor(
+    readonly transaction: PhysicalTransaction,
+    readonly wire: TransactionWire,
+    readonly givingUp: GivingUp,
+    readonly operations: Operations,
+    readonly translated: (error: unknown, statements: readonly Statement[]) => unknown,
+    readonly end: (outcome: 'committed' | 'unknown', cause?: unknown) => unknown,
+  ) {}
 }
 
 /**

@@ -7,7 +7,7 @@ import {
   TransactionClosedError,
 } from '../errors/transaction-errors.js';
 import { frameIn } from './ambient.js';
-import { exchangeCommit } from './committing.js';
+import { Committing, exchangeCommit } from './committing.js';
 import { GivingUp } from './giving-up.js';
 import type { Urgency } from './giving-up.js';
 import { sendJoined } from './joined-statement.js';
@@ -368,17 +368,15 @@ export class PhysicalTransaction implements ConnectionHolder {
       this.#madeWire?.giveBackUnused();
       return this.#end('committed');
     }
-    return exchangeCommit(
-      {
-        transaction: this,
-        wire: this.#wire,
-        givingUp: this.#givingUp,
-        operations: this.#operations,
-        translated: (error, sent) => this.#translated(error, sent),
-        end: (outcome, cause) => this.#end(outcome, cause),
-      },
-      payload,
+    const committing = new Committing(
+      this,
+      this.#wire,
+      this.#givingUp,
+      this.#operations,
+      (error, sent) => this.#translated(error, sent),
+      (outcome, cause) => this.#end(outcome, cause),
     );
+    return exchangeCommit(committing, payload);
   }
 
   /**
