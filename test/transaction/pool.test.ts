@@ -149,7 +149,8 @@ test('acquireTimeout refuses with the same picture', async () => {
 });
 
 test('a pool with a time limit of its own gives the same error', async () => {
-  await using small = await transactionFixture({ poolSize: 1, extra: { connectionTimeoutMillis: 100 } });
+  // Long enough for a busy machine to open the one connection.
+  await using small = await transactionFixture({ poolSize: 1, extra: { connectionTimeoutMillis: 2_000 } });
   const { transactions, note } = small;
   const gate = new Gate();
   const holder = transactions.run(async () => {
