@@ -38,13 +38,20 @@ class Held implements Indexed, Watched {
   constructor(
     readonly holder: ConnectionHolder,
     readonly connection: DatabaseConnection,
-    readonly overdue: (() => string) | null,
   ) {}
+
+  get overdue(): (() => string) | null {
+    return this.holder.overdue;
+  }
 }
 
-interface Waiting extends Indexed {
-  readonly holder: ConnectionHolder;
-  refuse(error: Error): void;
+class Waiting implements Indexed {
+  index = -1;
+
+  constructor(
+    readonly holder: ConnectionHolder,
+    readonly refuse: (error: Error) => void,
+  ) {}
 }
 
 /** What an acquisition may ask for. */
@@ -141,10 +148,9 @@ export class Database {
         { preparedStatements: this.options.preparedStatements },
       );
       if (connection.status === 'I') {
-        const { overdue } = holder;
-        held = new Held(holder, connection, overdue);
+        held = new Held(holder, connection);
         this.#held.add(held);
-        if (overdue !== null) this.#watch.start();
+        if (holder.overdue !== null) this.#watch.start();
         return connection;
       }
       // Other code of the application gave it back to the pool inside a transaction; ours must not run in that.
@@ -182,7 +188,7 @@ export class Database {
       const onAbort = (): void => {
         refuse(signal?.reason as Error);
       };
-      const waiting: Waiting = { holder, refuse, index: -1 };
+      const waiting = new Waiting(holder, refuse);
       this.#waiting.add(waiting);
       signal?.addEventListener('abort', onAbort, { once: true });
       const { acquireTimeout } = this.options;
