@@ -1,3 +1,4 @@
+import { blankArray } from '../database/blank-array.js';
 import type { ColumnMapping, EntityMapping, Snapshot } from '../database/entity-mapping.js';
 
 /**
@@ -20,7 +21,7 @@ export function answerFor({ returned }: AnsweredChange, column: ColumnMapping): 
 }
 
 export function noteAnswer(change: AnsweredChange, column: ColumnMapping, value: unknown): void {
-  (change.returned ??= new Array<unknown>(change.mapping.columns.length))[column.index] = value;
+  (change.returned ??= blankArray(change.mapping.columns.length))[column.index] = value;
 }
 
 /** A new row. `values` goes by column index; `undefined` leaves the column to the database. */
@@ -50,7 +51,7 @@ export class InsertChange implements AnsweredChange {
   keyOf(column: ColumnMapping): KeyOfInsert {
     for (const key of this.#keys) if (key.column === column) return key;
     const key = new KeyOfInsert(this, column);
-    this.#keys = this.#keys.length === 0 ? [key] : [...this.#keys, key];
+    this.#keys = this.#keys.length === 0 ? Array.of(key) : [...this.#keys, key];
     return key;
   }
 }
@@ -111,16 +112,21 @@ export class DetachChange {
 }
 
 /** What must still hold of a row for it to be written. */
-export interface RowGuard {
-  /** Parameter of the expected version; undefined without a version column. */
-  readonly version?: unknown;
-  /** Columns whose old values are checked, with the parameters of those values. */
-  readonly columns: readonly ColumnMapping[];
-  readonly values: readonly unknown[];
-  /** True when this transaction already holds the row's lock, so that no order needs to be kept. */
-  readonly isLocked: boolean;
-  /** False where the caller does not mind that the row is gone. */
-  readonly mustExist: boolean;
+export class RowGuard {
+  /**
+   * @param columns columns whose old values are checked
+   * @param values the parameters of those values
+   * @param isLocked true when this transaction already holds the row's lock, so that no order needs to be kept
+   * @param mustExist false where the caller does not mind that the row is gone
+   * @param version parameter of the expected version; undefined without a version column
+   */
+  constructor(
+    readonly columns: readonly ColumnMapping[],
+    readonly values: readonly unknown[],
+    readonly isLocked: boolean,
+    readonly mustExist: boolean,
+    readonly version?: unknown,
+  ) {}
 }
 
 /** A foreign key's value that is the key of a row which the same flush inserts. */

@@ -1,6 +1,6 @@
 import type { ColumnMapping, UniqueKey } from '../database/entity-mapping.js';
 import { UniqueCycleError } from '../errors/flush-errors.js';
-import { UpdateChange, resolved } from './change-set.js';
+import { RowGuard, UpdateChange, resolved } from './change-set.js';
 import type { Change, DeleteChange, InsertChange } from './change-set.js';
 import { dependencyGroups, levels } from './topological-sort.js';
 
@@ -117,7 +117,7 @@ function breakCircles(nodes: readonly Change[], needs: { to: number; key: Unique
       if (giver?.kind !== 'update' || column === undefined) continue;
       // The row is checked when it is emptied; afterwards it is this flush's own.
       emptied.push(new UpdateChange(giver.mapping, null, giver.key, [column], [null], giver.guard));
-      giver.guard = { ...giver.guard, columns: [], values: [], isLocked: true };
+      giver.guard = new RowGuard([], [], true, giver.guard.mustExist, giver.guard.version);
       const { to } = edge!;
       // Its value is free from the start now, for everybody.
       for (const others of needs) {

@@ -47,7 +47,7 @@ export class SessionBuilderHost implements BuilderHost<PhysicalTransaction> {
     }
     relation.set(entity, value);
     state.relations = state.relations === null ? [] : [...state.relations];
-    state.relations[relation.index] = { ...snapshotOfRelation(relation, value), seenIn: transaction };
+    state.relations[relation.index] = snapshotOfRelation(relation, value, transaction);
   }
 
   wrote(target: EntityMapping['target'] | undefined): void {

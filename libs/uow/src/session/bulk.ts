@@ -78,7 +78,7 @@ export class Bulk {
     const { results, places } = pipeline;
     const count = results.reduce((sum, result) => sum + (result.rowCount ?? 0), 0);
     // Which rows were there already is not told: what the session has of the table is read again.
-    if (mayUpdate(options)) for (const state of this.#unit.identity.table(mapping).values()) this.#unit.expire(state);
+    if (mayUpdate(options)) for (const state of this.#unit.identity.statesOf(mapping)) this.#unit.expire(state);
     const found: { readonly place: number; readonly entity: object }[] = [];
     if (options.returning === true) {
       results.forEach((result, at) => {
@@ -215,7 +215,7 @@ export class Bulk {
   /** The session's objects that the statement may reach; null where there are none. */
   #wanted(mapping: EntityMapping, columns: readonly ColumnMapping[], options: BulkOptions): WantedRows | null {
     if (options.synchronize === false) return null;
-    const known = [...this.#unit.identity.table(mapping).values()];
+    const known = [...this.#unit.identity.statesOf(mapping)];
     if (known.length === 0) return null;
     const { root } = mapping;
     return {
@@ -245,9 +245,7 @@ export class Bulk {
       for (const one of this.#unit.mappings.all) {
         for (const relation of one.relations) {
           if (!relation.isOwningToOne || relation.target.root !== target || relation.onDelete === undefined) continue;
-          this.#unit.identity.table(one).forEach((state) => {
-            this.#unit.expire(state);
-          });
+          for (const state of this.#unit.identity.statesOf(one)) this.#unit.expire(state);
           if (relation.onDelete === 'CASCADE') reached.add(one.root);
         }
       }

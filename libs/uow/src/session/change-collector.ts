@@ -1,7 +1,8 @@
+import { blankArray } from '../database/blank-array.js';
 import type { ColumnMapping, EntityMapping, RelationMapping, Snapshot } from '../database/entity-mapping.js';
 import { FlushError, RelationConflictError } from '../errors/flush-errors.js';
-import { DeleteChange, InsertChange, KeyOfInsert, SqlExpression, UpdateChange } from '../flush/change-set.js';
-import type { Change, RowGuard } from '../flush/change-set.js';
+import { DeleteChange, InsertChange, KeyOfInsert, RowGuard, SqlExpression, UpdateChange } from '../flush/change-set.js';
+import type { Change } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import { effectiveIsolation } from '../transaction/transaction-definition.js';
 import { isElsewhere } from './flush-preparation.js';
@@ -9,8 +10,7 @@ import type { PreparedFlush } from './flush-preparation.js';
 import { stateOf } from './instance-state.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Claim, RelationChanges } from './relation-changes.js';
-import { RowPicture } from './row-picture.js';
-import type { SetRelation } from './row-picture.js';
+import { RowPicture, SetRelation } from './row-picture.js';
 import { describe } from './unit-of-work.js';
 import { formerObject, referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
@@ -61,7 +61,7 @@ export class ChangeCollector {
         const picture = new RowPicture(state);
         picture.takesOver = this.#rowSwitch(state);
         if (picture.takesOver !== null) (this.#takenOver ??= new Set()).add(picture.takesOver);
-        state.insert = new InsertChange(state.mapping, picture, new Array<unknown>(state.mapping.columns.length));
+        state.insert = new InsertChange(state.mapping, picture, blankArray(state.mapping.columns.length));
       });
       unit.pending.forEach(({ insert }) => {
         const picture = insert!.subject as RowPicture;
@@ -197,7 +197,7 @@ export class ChangeCollector {
         if (decision === null) continue;
         picture ??= new RowPicture(state);
         const { related, isMirrored } = decision;
-        picture.set({ relation, related, isMirrored, former: formerObject(this.#unit, state, relation) });
+        picture.set(new SetRelation(relation, related, isMirrored, formerObject(this.#unit, state, relation)));
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
           const value = decision.values[at];
@@ -272,17 +272,13 @@ export class ChangeCollector {
     const isSafe =
       state.trustedIn === this.#transaction || (this.#seesOneSnapshot && state.seenIn === this.#transaction);
     if (version !== undefined) {
-      return { version, columns: NO_COLUMNS, values: NO_VALUES, isLocked, mustExist };
+      return new RowGuard(NO_COLUMNS, NO_VALUES, isLocked, mustExist, version);
     }
-    if (isSafe || !mapping.staleCheck) return { columns: NO_COLUMNS, values: NO_VALUES, isLocked, mustExist };
+    if (isSafe || !mapping.staleCheck) return new RowGuard(NO_COLUMNS, NO_VALUES, isLocked, mustExist);
     const isWhole = columns.every((column) => snapshot[column.index] !== undefined);
     const checked = isWhole ? columns : columns.filter((column) => snapshot[column.index] !== undefined);
-    return {
-      columns: checked,
-      values: checked.map((column) => column.storedParameter(snapshot)),
-      isLocked,
-      mustExist,
-    };
+    const values = checked.map((column) => column.storedParameter(snapshot));
+    return new RowGuard(checked, values, isLocked, mustExist);
   }
 
   // ── foreign keys ──────────────────────────────────────────────────────────────────────────────────────
@@ -338,7 +334,7 @@ export class ChangeCollector {
   }
 
   #decision(state: InstanceState, relation: RelationMapping, related: object | null, isMirrored: boolean): Decision {
-    return { relation, related, isMirrored, former: null, values: this.#keyOf(state, relation, related) };
+    return new Decision(relation, related, isMirrored, this.#keyOf(state, relation, related));
   }
 
   #conflict(state: InstanceState, relation: RelationMapping, why: string): RelationConflictError {
@@ -383,7 +379,7 @@ export class ChangeCollector {
   #link(): void {
     for (const { relation, source, target, kind } of this.#relations.links) {
       const junction = relation.junction!;
-      const values = new Array<unknown>(junction.columns.length);
+      const values = blankArray<unknown>(junction.columns.length);
       const sourceState = stateOf(source);
       const targetState = stateOf(target);
       const isGone = sourceState?.isMarkedDeleted === true || targetState?.isMarkedDeleted === true;
@@ -417,9 +413,16 @@ function keyOfRow({ keyColumns }: EntityMapping, snapshot: Snapshot): unknown[] 
 }
 
 /** What becomes of a to-one relation. */
-interface Decision extends SetRelation {
-  /** The foreign key's parameters. */
-  readonly values: readonly unknown[];
+class Decision implements SetRelation {
+  readonly former = null;
+
+  /** @param values the foreign key's parameters */
+  constructor(
+    readonly relation: RelationMapping,
+    readonly related: object | null,
+    readonly isMirrored: boolean,
+    readonly values: readonly unknown[],
+  ) {}
 }
 
 function sameStored(column: ColumnMapping, value: unknown, snapshot: readonly unknown[]): boolean {
@@ -450,7 +453,7 @@ function pictureOfRelations(
     if (value === undefined) continue;
     const last = seen?.[relation.index];
     if (last !== undefined && isSame(last, value)) continue;
-    picture ??= seen === null ? new Array<undefined>(mapping.relations.length) : [...seen];
+    picture ??= seen === null ? blankArray(mapping.relations.length) : [...seen];
     picture[relation.index] = snapshotOfRelation(relation, value);
   }
   return picture;

@@ -1,4 +1,5 @@
 import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
+import { ToOneSnapshot } from './instance-state.js';
 import type { InstanceState } from './instance-state.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -43,7 +44,7 @@ export function* knownReferrers(
   const byKey = new Map(
     owners.map((owner) => [nameOf(owning.referencedColumns, referredValues(owning, owner)), owner]),
   );
-  for (const child of [...unit.identity.table(owning.source).values()]) {
+  for (const child of [...unit.identity.statesOf(owning.source)]) {
     const relation = child.mapping.relations.find((one) => one.path === owning.path);
     if (relation === undefined) continue;
     const values = relation.joinColumns.map((column) => column.storedParameter(child.snapshot!));
@@ -106,6 +107,6 @@ export function setNull(unit: UnitOfWork, child: InstanceState, relation: Relati
   child.snapshot = snapshot;
   if (child.relations?.[relation.index] === undefined) return;
   child.relations = [...child.relations];
-  child.relations[relation.index] = { isToMany: false, related: null };
+  child.relations[relation.index] = new ToOneSnapshot(null);
   relation.set(child.entity, null);
 }

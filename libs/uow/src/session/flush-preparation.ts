@@ -6,8 +6,8 @@ import { stateOf } from './instance-state.js';
 import type { InstanceState } from './instance-state.js';
 import { ownRelation } from './own-relation.js';
 import type { Reader } from './reader.js';
-import { addClaim, collectRelationChanges } from './relation-changes.js';
-import type { Claim, RelationChanges } from './relation-changes.js';
+import { Claim, addClaim, collectRelationChanges } from './relation-changes.js';
+import type { RelationChanges } from './relation-changes.js';
 import { refersTo } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -187,12 +187,7 @@ export class FlushPreparation {
         this.#unit.expire(child);
         continue;
       }
-      addClaim(claims, child.entity, {
-        relation: owning,
-        parent: null,
-        formerParent: owner.entity,
-        via: relation,
-      });
+      addClaim(claims, child.entity, new Claim(owning, null, owner.entity, relation));
     }
   }
 

@@ -1,3 +1,4 @@
+import { blankArray } from '../database/blank-array.js';
 import type { ColumnMapping, RelationMapping } from '../database/entity-mapping.js';
 import { KeyOfInsert, SqlExpression, answerFor, resolved } from '../flush/change-set.js';
 import type { InsertChange, UpdateChange } from '../flush/change-set.js';
@@ -97,7 +98,7 @@ function applyUpdate(
   const { mapping } = state;
   unit.memory.touch(state);
   const { columns } = change;
-  const snapshot = [...state.snapshot!];
+  const snapshot = state.snapshot!.slice();
   for (let at = 0; at < columns.length; at++) applyColumn(columns[at]!, change.values[at], change, picture, snapshot);
   const { version, updateDate } = mapping;
   if (version !== null && !columns.includes(version)) applyColumn(version, undefined, change, picture, snapshot);
@@ -166,7 +167,7 @@ function applyRelations(unit: UnitOfWork, picture: RowPicture, mirrors: Mirrors)
   unit.memory.touch(state);
   const before = state.relations;
   const { relations } = state.mapping;
-  state.relations = picture.relations ?? (before === null ? new Array<undefined>(relations.length) : [...before]);
+  state.relations = picture.relations ?? (before === null ? blankArray(relations.length) : [...before]);
   for (const { relation, related, former, isMirrored } of picture.sets ?? NO_SETS) {
     const value = relation.get(state.entity);
     const written = state.relations[relation.index];

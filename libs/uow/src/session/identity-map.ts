@@ -1,24 +1,29 @@
 import type { EntityMapping, IdentityKey } from '../database/entity-mapping.js';
 import type { InstanceState } from './instance-state.js';
+import { LargeIdentityTable } from './large-identity-table.js';
+import type { IdentityTable } from './large-identity-table.js';
 
 /** The persistent objects of one session by table and key: never two objects for one row. */
 export class IdentityMap {
-  readonly #tables = new Map<EntityMapping, Map<IdentityKey, InstanceState>>();
+  readonly #tables = new Map<EntityMapping, IdentityTable>();
 
   get(mapping: EntityMapping, key: IdentityKey): InstanceState | undefined {
     return this.#tables.get(mapping.root)?.get(key);
   }
 
-  /** The objects of a mapping's table by key; the same map until all is forgotten. */
-  table(mapping: EntityMapping): Map<IdentityKey, InstanceState> {
-    const { root } = mapping;
-    let table = this.#tables.get(root);
-    if (table === undefined) this.#tables.set(root, (table = new Map<IdentityKey, InstanceState>()));
-    return table;
+  /** The objects of a mapping's table. */
+  statesOf(mapping: EntityMapping): Iterable<InstanceState> {
+    return this.#tables.get(mapping.root)?.values() ?? [];
   }
 
   set(state: InstanceState): void {
-    this.table(state.mapping).set(state.key!, state);
+    const { root } = state.mapping;
+    let table = this.#tables.get(root);
+    if (table === undefined) this.#tables.set(root, (table = new Map<IdentityKey, InstanceState>()));
+    table.set(state.key!, state);
+    if (table instanceof Map && table.size === LargeIdentityTable.LARGEST_MAP) {
+      this.#tables.set(root, new LargeIdentityTable(table.values()));
+    }
   }
 
   /** Takes the object out, if it is the one that stands there. */
@@ -39,6 +44,7 @@ export class IdentityMap {
     return false;
   }
 
+  /** @param visit adds no object, and takes none out */
   forEach(visit: (state: InstanceState) => void): void {
     for (const table of this.#tables.values()) table.forEach(visit);
   }

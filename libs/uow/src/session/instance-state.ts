@@ -31,7 +31,7 @@ export class InstanceState {
   /** True for a detached object of which columns were never loaded. */
   missing = false;
   /** What an object that was not added by itself was reached from; null for one that was. */
-  reachedBy: { readonly owner: InstanceState; readonly relation: RelationMapping } | null = null;
+  reachedBy: Reached | null = null;
   /** The walk along relations that has come by last. */
   reachedIn = 0;
   /** True between `delete()` and the flush that carries it out. */
@@ -51,9 +51,20 @@ export class InstanceState {
   /** Its insert, while a flush collects what it has to write. */
   insert: InsertChange | null = null;
 
+  /** Where it stands in a large table of the identity map. */
+  place = -1;
+
   constructor(
     readonly entity: object,
     readonly mapping: EntityMapping,
+  ) {}
+}
+
+/** By which relation of which object a walk along relations came to another. */
+export class Reached {
+  constructor(
+    readonly owner: InstanceState,
+    readonly relation: RelationMapping,
   ) {}
 }
 
@@ -63,18 +74,47 @@ export interface SessionIdentity {
   readonly label: string;
 }
 
-/** A relation as last seen: the object it held, or the array with a copy of its contents. */
-export type RelationSnapshot = RelationKnowledge &
-  (
-    | { readonly isToMany: false; readonly related: object | null }
-    | { readonly isToMany: true; readonly array: object[]; readonly items: readonly object[] }
-  );
+/** A relation as last seen. Of classes, since these are many and lead to the objects: see docs/decisions/0002. */
+export type RelationSnapshot = ToOneSnapshot | ToManySnapshot;
 
-interface RelationKnowledge {
-  /** The owner was read again since: the next load reads the relation, too. */
-  readonly isStale?: boolean;
-  /** The transaction in which it was read; without one, or noted by a flush, the owner's own age counts. */
-  readonly seenIn?: PhysicalTransaction | null;
+/** The object that a relation held. */
+export class ToOneSnapshot {
+  readonly isToMany = false;
+
+  /**
+   * @param seenIn the transaction in which it was read; without one, or noted by a flush, the owner's own age counts
+   * @param isStale the owner was read again since: the next load reads the relation, too
+   */
+  constructor(
+    readonly related: object | null,
+    readonly seenIn: PhysicalTransaction | null = null,
+    readonly isStale = false,
+  ) {}
+
+  asStale(): ToOneSnapshot {
+    return new ToOneSnapshot(this.related, this.seenIn, true);
+  }
+}
+
+/** The array that a relation held, with a copy of its contents. */
+export class ToManySnapshot {
+  readonly isToMany = true;
+
+  /** @see ToOneSnapshot */
+  constructor(
+    readonly array: object[],
+    readonly items: readonly object[],
+    readonly seenIn: PhysicalTransaction | null = null,
+    readonly isStale = false,
+  ) {}
+
+  withItems(items: readonly object[]): ToManySnapshot {
+    return new ToManySnapshot(this.array, items, this.seenIn, this.isStale);
+  }
+
+  asStale(): ToManySnapshot {
+    return new ToManySnapshot(this.array, this.items, this.seenIn, true);
+  }
 }
 
 /** Newest first: a later flush writes on top of what an earlier one has written. */

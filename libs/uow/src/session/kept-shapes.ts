@@ -1,8 +1,8 @@
 import type { EntityMapping, EntityMappings, RowReader } from '../database/entity-mapping.js';
-import { DeleteChange, InsertChange, UpdateChange, noteAnswer } from '../flush/change-set.js';
+import { DeleteChange, InsertChange, RowGuard, UpdateChange, noteAnswer } from '../flush/change-set.js';
 import { RowSource } from '../flush/sql/row-source.js';
 import { ChangeCollector } from './change-collector.js';
-import { InstanceState, stateFor, stateOf } from './instance-state.js';
+import { InstanceState, ToManySnapshot, ToOneSnapshot, stateFor, stateOf } from './instance-state.js';
 import { Mirrors } from './mirrors.js';
 import { RowIntake } from './row-intake.js';
 import type { ShapeKeeper } from './row-intake.js';
@@ -35,17 +35,14 @@ export class KeptShapes implements ShapeKeeper {
   keep(mapping: EntityMapping, asked: EntityMapping, reader: RowReader, row: readonly unknown[]): void {
     this.#kept.add(mapping);
     const entity = this.#intake.absorb(asked, reader, [...row], null);
-    stateOf(entity!)!.relations = [
-      { isToMany: false, related: null, seenIn: null },
-      { isToMany: true, array: [], items: [], seenIn: null },
-    ];
+    stateOf(entity!)!.relations = [new ToOneSnapshot(null), new ToManySnapshot([], [])];
   }
 
   /** Keeps one of each object that a flush makes for each row. */
   keepFlush(mapping: EntityMapping): void {
     if (this.#flush !== null) return;
     const state = new InstanceState({}, mapping);
-    const guard = { columns: [], values: [], isLocked: true, mustExist: true };
+    const guard = new RowGuard([], [], true, true);
     const insert = new InsertChange(mapping, new RowPicture(state), []);
     noteAnswer(insert, mapping.columns[0]!, null);
     this.#flush = [

@@ -1,5 +1,6 @@
 import type { RelationMapping } from '../database/entity-mapping.js';
-import type { InstanceState, RelationSnapshot } from './instance-state.js';
+import { ToOneSnapshot } from './instance-state.js';
+import type { InstanceState, RelationSnapshot, ToManySnapshot } from './instance-state.js';
 import { ownRelation } from './own-relation.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
@@ -14,7 +15,7 @@ interface Step {
 interface Collection {
   readonly state: InstanceState;
   readonly relation: RelationMapping;
-  readonly seen: Extract<RelationSnapshot, { isToMany: true }>;
+  readonly seen: ToManySnapshot;
   readonly array: object[];
 }
 
@@ -26,7 +27,7 @@ interface Collection {
 export class Mirrors {
   readonly #unit: UnitOfWork;
   readonly #steps: Step[] = [];
-  #lastToOne: Extract<RelationSnapshot, { isToMany: false }> | null = null;
+  #lastToOne: ToOneSnapshot | null = null;
 
   constructor(unit: UnitOfWork) {
     this.#unit = unit;
@@ -39,7 +40,7 @@ export class Mirrors {
 
   /** What a to-one relation is last seen as; rows that follow each other as a rule share it. */
   toOne(related: object | null): RelationSnapshot {
-    if (this.#lastToOne?.related !== related) this.#lastToOne = { isToMany: false, related };
+    if (this.#lastToOne?.related !== related) this.#lastToOne = new ToOneSnapshot(related);
     return this.#lastToOne;
   }
 
@@ -78,18 +79,18 @@ export class Mirrors {
   }
 
   #set(kind: Step['kind'], state: InstanceState, relation: RelationMapping, child: object): void {
-    const seen = state.relations![relation.index] as Extract<RelationSnapshot, { isToMany: false }>;
+    const seen = state.relations![relation.index] as ToOneSnapshot;
     if (kind === 'join') {
       if (seen.related === child) return;
       this.#unit.memory.touch(state);
       relation.set(state.entity, child);
-      state.relations![relation.index] = { isToMany: false, related: child };
+      state.relations![relation.index] = new ToOneSnapshot(child);
       return;
     }
     if (relation.get(state.entity) === child) relation.set(state.entity, null);
     if (seen.related !== child) return;
     this.#unit.memory.touch(state);
-    state.relations![relation.index] = { isToMany: false, related: null };
+    state.relations![relation.index] = new ToOneSnapshot(null);
   }
 
   #join({ state, relation, seen, array }: Collection, children: readonly object[]): void {
@@ -99,7 +100,7 @@ export class Mirrors {
     this.#unit.memory.touch(state);
     const there = new Set(array);
     for (const child of fresh) if (!there.has(child)) array.push(child);
-    state.relations![relation.index] = { ...seen, items: [...seen.items, ...fresh] };
+    state.relations![relation.index] = seen.withItems([...seen.items, ...fresh]);
   }
 
   #leave({ state, relation, seen, array }: Collection, children: readonly object[]): void {
@@ -110,6 +111,6 @@ export class Mirrors {
     const left = array.filter((child) => !gone.has(child));
     array.length = 0;
     for (const child of left) array.push(child);
-    state.relations![relation.index] = { ...seen, items: seen.items.filter((child) => !gone.has(child)) };
+    state.relations![relation.index] = seen.withItems(seen.items.filter((child) => !gone.has(child)));
   }
 }

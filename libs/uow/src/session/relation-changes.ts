@@ -19,15 +19,19 @@ export interface RelationChanges {
 export type Claims = Map<object, readonly Claim[]>;
 
 /** An inverse side has gained an object, or lost it. */
-export interface Claim {
-  /** The owning relation of the child that is claimed. */
-  readonly relation: RelationMapping;
-  /** The new parent; null where the child was taken out. */
-  readonly parent: object | null;
-  /** The parent that it was taken out of. */
-  readonly formerParent: object | null;
-  /** The inverse side that says so. */
-  readonly via: RelationMapping;
+export class Claim {
+  /**
+   * @param relation the owning relation of the child that is claimed
+   * @param parent the new parent; null where the child was taken out
+   * @param formerParent the parent that it was taken out of
+   * @param via the inverse side that says so
+   */
+  constructor(
+    readonly relation: RelationMapping,
+    readonly parent: object | null,
+    readonly formerParent: object | null,
+    readonly via: RelationMapping,
+  ) {}
 }
 
 /** A row of a join table that is to come or to go. */
@@ -89,12 +93,8 @@ export function collectRelationChanges(unit: UnitOfWork): RelationChanges {
       return;
     }
     if (relation.inverse === null) return;
-    addClaim(claims, item, {
-      relation: claimed(relation, item)!,
-      parent: isGain ? owner : null,
-      formerParent: isGain ? null : owner,
-      via: relation,
-    });
+    const parent = isGain ? owner : null;
+    addClaim(claims, item, new Claim(claimed(relation, item)!, parent, isGain ? null : owner, relation));
   };
 
   const gain = (relation: RelationMapping, owner: object, items: readonly object[]): void => {
@@ -147,7 +147,7 @@ function claimed(relation: RelationMapping, item: object): RelationMapping | nul
 
 export function addClaim(claims: Claims, child: object, claim: Claim): void {
   const known = claims.get(child);
-  claims.set(child, known === undefined ? [claim] : [...known, claim]);
+  claims.set(child, known === undefined ? Array.of(claim) : [...known, claim]);
 }
 
 function sameItems(a: readonly object[], b: readonly object[]): boolean {

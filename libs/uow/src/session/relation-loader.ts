@@ -1,7 +1,9 @@
+import { blankArray } from '../database/blank-array.js';
 import type { ColumnMapping, EntityMapping, IdentityKey, RelationMapping } from '../database/entity-mapping.js';
 import type { RelationSelects } from '../database/loading.js';
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { setRelation } from './flush-result.js';
+import { ToManySnapshot, ToOneSnapshot } from './instance-state.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
 import type { Reader } from './reader.js';
 import {
@@ -31,8 +33,6 @@ export interface LoadOptions {
   /** Soft-deleted objects, too. */
   readonly withDeleted?: boolean;
 }
-
-type ToOneSnapshot = Extract<RelationSnapshot, { readonly isToMany: false }>;
 
 const OVERWRITING = { populateExisting: true };
 
@@ -123,7 +123,7 @@ export class RelationLoader {
     if (owner.relations?.[relation.index] !== undefined || relation.get(owner.entity) !== undefined) return;
     const related = referredObject(this.#unit, owner, relation);
     if (related === undefined) return;
-    this.#placeOne(owner, relation, { isToMany: false, related, seenIn: this.#reader.transaction() }, 'missing');
+    this.#placeOne(owner, relation, new ToOneSnapshot(related, this.#reader.transaction()), 'missing');
   }
 
   async #loadOwned(
@@ -165,7 +165,7 @@ export class RelationLoader {
         joinColumns.map((column) => column.storedParameter(owner.snapshot!)),
       );
       const related = key === null ? null : (referredObject(this.#unit, owner, relation) ?? found.get(key) ?? null);
-      this.#placeOne(owner, relation, { isToMany: false, related, seenIn: transaction }, mode);
+      this.#placeOne(owner, relation, new ToOneSnapshot(related, transaction), mode);
     }
   }
 
@@ -194,14 +194,14 @@ export class RelationLoader {
     this.#absorb(picked, rows, mode).forEach((entity, at) => {
       if (entity === null) return;
       const items = byOwner.get(keys[at]!);
-      if (items === undefined) byOwner.set(keys[at]!, [entity]);
+      if (items === undefined) byOwner.set(keys[at]!, Array.of(entity));
       else items.push(entity);
     });
     const seenIn = this.#reader.transaction();
     for (const owner of owners) {
       const items = byOwner.get(keyOfSnapshot(own, owner.snapshot!)) ?? [];
       if (relation.isToMany) this.#placeMany(owner, relation, items, mode);
-      else this.#placeOne(owner, relation, { isToMany: false, related: items[0] ?? null, seenIn }, mode);
+      else this.#placeOne(owner, relation, new ToOneSnapshot(items[0] ?? null, seenIn), mode);
     }
   }
 
@@ -226,7 +226,7 @@ export class RelationLoader {
         : seen?.isToMany === true
           ? seen.array
           : items;
-    const snapshot: RelationSnapshot = { isToMany: true, array, items: [...items], seenIn: this.#reader.transaction() };
+    const snapshot = new ToManySnapshot(array, items.slice(), this.#reader.transaction());
     if (mode !== 'baseline') {
       if (array !== items) array.splice(0, array.length, ...items);
       if (present !== array) setRelation(owner, relation, array);
@@ -237,7 +237,7 @@ export class RelationLoader {
 
 function note(owner: InstanceState, relation: RelationMapping, snapshot: RelationSnapshot): void {
   // Of the right length from the start: an array that grows takes room for many more.
-  const relations = owner.relations?.slice() ?? new Array<undefined>(owner.mapping.relations.length).fill(undefined);
+  const relations = owner.relations?.slice() ?? blankArray(owner.mapping.relations.length);
   relations[relation.index] = snapshot;
   owner.relations = relations;
 }

@@ -1,14 +1,20 @@
 import type { RelationMapping } from '../database/entity-mapping.js';
+import { ToManySnapshot, ToOneSnapshot } from './instance-state.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
+import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
 import type { UnitOfWork } from './unit-of-work.js';
 
 /** What is known of relations: as a snapshot keeps them, and as foreign keys say. */
 
 /** A relation's value as a snapshot keeps it. */
-export function snapshotOfRelation(relation: RelationMapping, value: unknown): RelationSnapshot {
+export function snapshotOfRelation(
+  relation: RelationMapping,
+  value: unknown,
+  seenIn: PhysicalTransaction | null = null,
+): RelationSnapshot {
   return relation.isToMany
-    ? { isToMany: true, array: value as object[], items: [...(value as object[])] }
-    : { isToMany: false, related: value as object | null };
+    ? new ToManySnapshot(value as object[], (value as object[]).slice(), seenIn)
+    : new ToOneSnapshot(value as object | null, seenIn);
 }
 
 /** The object that an owning relation's foreign key refers to: null for none, undefined when it is not loaded. */
@@ -33,7 +39,7 @@ export function formerObject(unit: UnitOfWork, state: InstanceState, relation: R
   const known = referredObject(unit, state, relation);
   if (known !== undefined) return known;
   if (relation.referencedColumns.every((column) => relation.target.keyColumns.includes(column))) return null;
-  for (const candidate of unit.identity.table(relation.target).values()) {
+  for (const candidate of unit.identity.statesOf(relation.target)) {
     if (refersTo(state, relation, candidate)) return candidate.entity;
   }
   return null;

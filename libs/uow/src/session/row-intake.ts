@@ -4,7 +4,7 @@ import { StaleDataError } from '../errors/flush-errors.js';
 import { SqlExpression, answerFor } from '../flush/change-set.js';
 import type { UpdateChange } from '../flush/change-set.js';
 import type { PhysicalTransaction } from '../transaction/physical-transaction.js';
-import { stateFor } from './instance-state.js';
+import { ToOneSnapshot, stateFor } from './instance-state.js';
 import type { InstanceState } from './instance-state.js';
 import { referredObject } from './relation-snapshots.js';
 import { describe } from './unit-of-work.js';
@@ -256,7 +256,7 @@ export class RowIntake {
       const seen = state.relations[relation.index];
       if (seen === undefined || seen.isStale === true || relation.isOwningToOne) continue;
       state.relations = [...state.relations];
-      state.relations[relation.index] = { ...seen, isStale: true };
+      state.relations[relation.index] = seen.asStale();
     }
   }
 
@@ -322,7 +322,7 @@ export class RowIntake {
       if (isSame) continue;
       const related = referredObject(this.#unit, state, relation);
       state.relations = [...state.relations];
-      state.relations[relation.index] = related === undefined ? undefined : { isToMany: false, related };
+      state.relations[relation.index] = related === undefined ? undefined : new ToOneSnapshot(related);
       relation.set(state.entity, related);
     }
   }

@@ -1,3 +1,4 @@
+import { blankArray } from '../database/blank-array.js';
 import type { RelationMapping, Snapshot } from '../database/entity-mapping.js';
 import type { Change } from '../flush/change-set.js';
 import type { InstanceState, RelationSnapshot } from './instance-state.js';
@@ -18,13 +19,13 @@ export class RowPicture {
   sets: SetRelation[] | null = null;
 
   constructor(readonly state: InstanceState) {
-    this.frozen = new Array<unknown>(state.mapping.slots);
+    this.frozen = blankArray(state.mapping.slots);
   }
 
   /** Notes what a to-one relation becomes. */
   set(relation: SetRelation): void {
     // A list of one as a rule, and no longer than it has to be.
-    if (this.sets === null) this.sets = [relation];
+    if (this.sets === null) this.sets = Array.of(relation);
     else this.sets.push(relation);
   }
 
@@ -33,11 +34,16 @@ export class RowPicture {
   }
 }
 
-export interface SetRelation {
-  readonly relation: RelationMapping;
-  readonly related: object | null;
-  /** True where the loaded other side says the same already. */
-  readonly isMirrored: boolean;
-  /** What it referred to before; null where that is not in the session. */
-  readonly former: object | null;
+/** What a to-one relation becomes. */
+export class SetRelation {
+  /**
+   * @param isMirrored true where the loaded other side says the same already
+   * @param former what it referred to before; null where that is not in the session
+   */
+  constructor(
+    readonly relation: RelationMapping,
+    readonly related: object | null,
+    readonly isMirrored: boolean,
+    readonly former: object | null,
+  ) {}
 }

@@ -109,9 +109,8 @@ export class SessionSynchronization implements TransactionSynchronization {
     if (write.target === undefined) return;
     const mapping = this.#unit.mappings.all.find((one) => one.target === write.target || one.name === write.target);
     if (mapping === undefined) return;
-    const table = this.#unit.identity.table(mapping);
     if (write.keys === undefined) {
-      for (const state of table.values()) this.#unit.expire(state);
+      for (const state of this.#unit.identity.statesOf(mapping)) this.#unit.expire(state);
       return;
     }
     for (const key of write.keys) {
@@ -121,7 +120,7 @@ export class SessionSynchronization implements TransactionSynchronization {
       } catch {
         continue;
       }
-      const state = table.get(name);
+      const state = this.#unit.identity.get(mapping, name);
       if (state !== undefined) this.#unit.expire(state);
     }
   }

@@ -13,8 +13,8 @@ import {
 } from '../errors/session-errors.js';
 import { forEachRelated, removedObjects } from './cascades.js';
 import { IdentityMap } from './identity-map.js';
-import { newState, stateFor, stateOf } from './instance-state.js';
-import type { InstanceState, RelationSnapshot, SessionIdentity } from './instance-state.js';
+import { Reached, newState, stateFor, stateOf } from './instance-state.js';
+import type { InstanceState, SessionIdentity, ToManySnapshot } from './instance-state.js';
 import { isLegalMove } from './object-state.js';
 import type { ObjectState, StateCause } from './object-state.js';
 import { RollbackMemory } from './rollback-memory.js';
@@ -159,11 +159,11 @@ export class UnitOfWork {
   }
 
   /** Adds an object and what is reachable from it; of an object that was detached, also what its collections lost. */
-  #addReachable(first: InstanceState, reachedBy: InstanceState['reachedBy']): void {
+  #addReachable(first: InstanceState, reachedBy: Reached | null): void {
     const walk = ++lastWalk;
     const reached: InstanceState[] = [];
     let attached: Set<InstanceState> | null = null;
-    const reach = (state: InstanceState, isCascaded: boolean, by: InstanceState['reachedBy']): void => {
+    const reach = (state: InstanceState, isCascaded: boolean, by: Reached | null): void => {
       const wasDetached = state.state === 'detached';
       this.#addOne(state, isCascaded, by);
       state.reachedIn = walk;
@@ -171,11 +171,11 @@ export class UnitOfWork {
       if (wasDetached && state.session === this.owner) (attached ??= new Set()).add(state);
     };
     let owner: InstanceState;
-    let through: InstanceState['reachedBy'] = null;
+    let through: Reached | null = null;
     const visit = (related: object, relation: RelationMapping): void => {
       const state = this.#stateOfRelated(related);
       if (state === null || state.reachedIn === walk) return;
-      if (through?.owner !== owner || through.relation !== relation) through = { owner, relation };
+      if (through?.owner !== owner || through.relation !== relation) through = new Reached(owner, relation);
       reach(state, true, through);
     };
     reach(first, reachedBy !== null, reachedBy);
@@ -208,7 +208,7 @@ export class UnitOfWork {
     for (const state of [...this.pending]) visit(state);
   }
 
-  #addOne(state: InstanceState, isCascaded: boolean, reachedBy: InstanceState['reachedBy']): void {
+  #addOne(state: InstanceState, isCascaded: boolean, reachedBy: Reached | null): void {
     if (state.session === this.owner) {
       if (!isCascaded) state.reachedBy = null;
       if (state.isMarkedDeleted && !isCascaded) {
@@ -569,7 +569,7 @@ function restoreColumn(entity: object, column: ColumnMapping, snapshot: Snapshot
   if (value === undefined || !column.same(value, frozen)) column.set(entity, column.thaw(frozen));
 }
 
-function restoreArray(seen: Extract<RelationSnapshot, { isToMany: true }>): void {
+function restoreArray(seen: ToManySnapshot): void {
   const { array, items } = seen;
   if (array.length === items.length && array.every((item, at) => item === items[at])) return;
   array.splice(0, array.length, ...items);
