@@ -107,7 +107,7 @@ export async function measureHttp({ id, title, times, served }: HttpWorkload, be
   const applications = served(asked);
   await using started = await startTogether(
     Array.from({ length: pace.processes * times }, () =>
-      applications.map((application) => start(application, url)),
+      applications.map((application) => () => start(application, url)),
     ).flat(),
   );
   for (const one of started.all) await warmUp(one, bench);

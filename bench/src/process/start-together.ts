@@ -1,21 +1,32 @@
-/** What was started at the same time, and ends together. */
+import { availableParallelism } from 'node:os';
+
+/** What was started for the same measurement, and ends together. */
 export interface Together<Started> extends AsyncDisposable {
   readonly all: readonly Started[];
 }
 
-/** @throws what the first that failed throws, once the others have ended */
+/**
+ * Starts as many at a time as there are processors: each is waited for only so long, and dozens of them take turns.
+ *
+ * @returns them in their order
+ * @throws what the first that failed throws, once the others have ended
+ */
 export async function startTogether<Started extends AsyncDisposable>(
-  starting: readonly Promise<Started>[],
+  starts: readonly (() => Promise<Started>)[],
 ): Promise<Together<Started>> {
-  const settled = await Promise.allSettled(starting);
-  const all = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []));
+  const all: Started[] = [];
   const end = async (): Promise<void> => {
     await Promise.all(all.map((one) => one[Symbol.asyncDispose]()));
   };
-  const failed = settled.find((one) => one.status === 'rejected');
-  if (failed !== undefined) {
-    await end();
-    throw failed.reason;
+  const atATime = availableParallelism();
+  for (let at = 0; at < starts.length; at += atATime) {
+    const settled = await Promise.allSettled(starts.slice(at, at + atATime).map((start) => start()));
+    for (const one of settled) if (one.status === 'fulfilled') all.push(one.value);
+    const failed = settled.find((one) => one.status === 'rejected');
+    if (failed !== undefined) {
+      await end();
+      throw failed.reason;
+    }
   }
   return { all, [Symbol.asyncDispose]: end };
 }

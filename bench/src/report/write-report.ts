@@ -6,11 +6,12 @@ import type { Results } from './results.js';
 import { referenceDirectory, resultsDirectory } from './surroundings.js';
 
 /**
- * Writes what was found as JSON, Markdown and charts, and says it.
+ * Writes what was found as JSON, Markdown and charts.
  *
  * @param reference true where these are the results that the documentation shows
+ * @returns the Markdown
  */
-export async function writeReport(results: Results, reference: boolean): Promise<void> {
+export async function writeReport(results: Results, reference: boolean): Promise<string> {
   const text = markdown(results);
   const files = new Map([
     ['results.json', `${JSON.stringify(results, null, 2)}\n`],
@@ -18,7 +19,7 @@ export async function writeReport(results: Results, reference: boolean): Promise
     ...charts(results),
   ]);
   await writeResults(files, reference);
-  console.log(`\n${text}`);
+  return text;
 }
 
 /** Writes files by their names to where results go, and to the reference, too. */

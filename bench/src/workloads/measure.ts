@@ -63,7 +63,9 @@ export async function measureShared(workloads: readonly Workload[], bench: Bench
   const needed = bench.asked.filter((name) => isNeeded(bench.offers.get(name)));
   const url = proxy?.url ?? bench.url;
   await using started = await startTogether(
-    Array.from({ length: bench.pace.processes }, () => needed.map((name) => RunningContender.start(name, url))).flat(),
+    Array.from({ length: bench.pace.processes }, () =>
+      needed.map((name) => () => RunningContender.start(name, url)),
+    ).flat(),
   );
   const entrants: Omit<Entrant, 'rounds'>[] = [];
   for (const name of needed) {

@@ -3,7 +3,7 @@ import { openBank } from '../bank/bank-schema.js';
 import { contenderNames } from '../contenders/contenders.js';
 import { httpWorkloads, measureHttp } from '../http/measure-http.js';
 import { startBenchDatabase } from '../postgres.js';
-import type { Measured, Results } from '../report/results.js';
+import type { Measured } from '../report/results.js';
 import { machine, versions } from '../report/surroundings.js';
 import { writeReport } from '../report/write-report.js';
 import { CountedContenders } from './counted-contenders.js';
@@ -56,17 +56,16 @@ export async function workloadMode(choice: WorkloadChoice): Promise<void> {
   await openBank(client);
   await using counted = new CountedContenders(database.url);
   const bench: Bench = { url: database.url, client, asked, offers: new Map(), pace, log: console.log, counted };
+  const surroundings = { machine: machine(), node: process.version, server: database.server, versions: versions() };
   const measured: Measured[] = [];
-  for (const shared of sharing(chosen)) measured.push(...(await measureShared(shared, bench)));
-  for (const workload of http) measured.push(...(await measureHttp(workload, bench)));
-  const results: Results = {
-    machine: machine(),
-    node: process.version,
-    server: database.server,
-    versions: versions(),
-    measured,
+  // An hour's figures are not lost with whatever ends it early.
+  const note = async (found: readonly Measured[]): Promise<void> => {
+    measured.push(...found);
+    await writeReport({ ...surroundings, measured }, false);
   };
-  await writeReport(results, choice.reference);
+  for (const shared of sharing(chosen)) await note(await measureShared(shared, bench));
+  for (const workload of http) await note(await measureHttp(workload, bench));
+  console.log(`\n${await writeReport({ ...surroundings, measured }, choice.reference)}`);
 }
 
 /** Those of a group share their processes; fixed work has its own, because its memory is measured. */
