@@ -47,6 +47,19 @@ describe('previewFlush', () => {
     expect(env.statements()).toEqual(preview.map(({ sql }) => sql));
   });
 
+  test('looks for rows that may have come since to what was written, expired and is deleted now', async () => {
+    const root = Node.of('root', Node.of('child'));
+    session.add(root);
+    await session.commit();
+    session.expireAll();
+    env.sent();
+    session.delete(root);
+    const preview = session.previewFlush();
+    await session.flush();
+    expect(preview.map(({ sql }) => sql)).toEqual(env.statements());
+    expect(preview[0]!.sql).toContain('SET "parent_id" = NULL');
+  });
+
   describe('changes nothing', () => {
     const previewed = async (prepare: () => void): Promise<void> => {
       prepare();

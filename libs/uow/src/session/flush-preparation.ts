@@ -198,7 +198,7 @@ export class FlushPreparation {
   #isLoaded(owner: InstanceState, relation: RelationMapping, transaction: PhysicalTransaction | null): boolean {
     const seen = owner.relations?.[relation.index];
     if (seen === undefined || seen.isStale === true) return false;
-    if (seen.seenIn === transaction) return true;
+    if (transaction !== null && seen.seenIn === transaction) return true;
     return relation.isOwningToOne || !this.#reader.rows.isStale(owner, transaction);
   }
 }
