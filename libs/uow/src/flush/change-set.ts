@@ -51,6 +51,7 @@ export class InsertChange implements AnsweredChange {
   keyOf(column: ColumnMapping): KeyOfInsert {
     for (const key of this.#keys) if (key.column === column) return key;
     const key = new KeyOfInsert(this, column);
+    // Not a literal: see docs/decisions/0002.
     this.#keys = this.#keys.length === 0 ? Array.of(key) : [...this.#keys, key];
     return key;
   }

@@ -40,7 +40,7 @@ export class ChangeCollector {
   #relations: RelationChanges = NO_RELATIONS;
   /** What was decided last, and by which claim: the children of one parent share both. */
   #lastClaim: Claim | null = null;
-  #lastDecision: Decision | null = null;
+  #lastDecision: SetRelation | null = null;
 
   constructor(unit: UnitOfWork, transaction: PhysicalTransaction | null) {
     this.#unit = unit;
@@ -196,11 +196,12 @@ export class ChangeCollector {
         const decision = this.#decide(state, relation);
         if (decision === null) continue;
         picture ??= new RowPicture(state);
-        const { related, isMirrored } = decision;
-        picture.set(new SetRelation(relation, related, isMirrored, formerObject(this.#unit, state, relation)));
+        const { related, isMirrored, values } = decision;
+        const former = formerObject(this.#unit, state, relation);
+        picture.set(new SetRelation(relation, related, isMirrored, values, former));
         for (let at = 0; at < relation.joinColumns.length; at++) {
           const column = relation.joinColumns[at]!;
-          const value = decision.values[at];
+          const value = values[at];
           picture.frozen[column.index] = undefined;
           taken[column.index] = sameStored(column, value, snapshot) ? undefined : value;
         }
@@ -284,12 +285,12 @@ export class ChangeCollector {
   // ── foreign keys ──────────────────────────────────────────────────────────────────────────────────────
 
   /** What an owning relation's foreign key becomes; null where nothing says that it changes. */
-  #decide(state: InstanceState, relation: RelationMapping): Decision | null {
+  #decide(state: InstanceState, relation: RelationMapping): SetRelation | null {
     const { entity } = state;
     const value = relation.get(entity) as object | null | undefined;
     const seen = state.relations?.[relation.index];
     const isSet = value !== undefined && (seen === undefined || (!seen.isToMany && seen.related !== value));
-    let own: Decision | null = isSet ? this.#decision(state, relation, value, false) : null;
+    let own: SetRelation | null = isSet ? this.#decision(state, relation, value, false) : null;
     // Not loaded, and set to what the row says anyway: that says nothing against a collection that was changed.
     if (own !== null && seen === undefined && isSameKey(relation, own.values, state.snapshot)) own = null;
 
@@ -324,7 +325,7 @@ export class ChangeCollector {
     return own ?? this.#claimed(state, claim);
   }
 
-  #claimed(state: InstanceState, claim: Claim): Decision {
+  #claimed(state: InstanceState, claim: Claim): SetRelation {
     if (this.#lastClaim !== claim) {
       const { relation, parent, via } = claim;
       this.#lastDecision = this.#decision(state, relation, parent, via.path === relation.inverse?.path);
@@ -333,8 +334,8 @@ export class ChangeCollector {
     return this.#lastDecision!;
   }
 
-  #decision(state: InstanceState, relation: RelationMapping, related: object | null, isMirrored: boolean): Decision {
-    return new Decision(relation, related, isMirrored, this.#keyOf(state, relation, related));
+  #decision(state: InstanceState, relation: RelationMapping, related: object | null, isMirrored: boolean): SetRelation {
+    return new SetRelation(relation, related, isMirrored, this.#keyOf(state, relation, related));
   }
 
   #conflict(state: InstanceState, relation: RelationMapping, why: string): RelationConflictError {
@@ -410,19 +411,6 @@ const NO_VALUES: readonly unknown[] = [];
 
 function keyOfRow({ keyColumns }: EntityMapping, snapshot: Snapshot): unknown[] {
   return keyColumns.map((column) => column.storedParameter(snapshot));
-}
-
-/** What becomes of a to-one relation. */
-class Decision implements SetRelation {
-  readonly former = null;
-
-  /** @param values the foreign key's parameters */
-  constructor(
-    readonly relation: RelationMapping,
-    readonly related: object | null,
-    readonly isMirrored: boolean,
-    readonly values: readonly unknown[],
-  ) {}
 }
 
 function sameStored(column: ColumnMapping, value: unknown, snapshot: readonly unknown[]): boolean {

@@ -197,7 +197,7 @@ export class FlushPreparation {
 
   #isLoaded(owner: InstanceState, relation: RelationMapping, transaction: PhysicalTransaction | null): boolean {
     const seen = owner.relations?.[relation.index];
-    if (seen === undefined || seen.isStale === true) return false;
+    if (seen === undefined || seen.isStale) return false;
     if (transaction !== null && seen.seenIn === transaction) return true;
     return relation.isOwningToOne || !this.#reader.rows.isStale(owner, transaction);
   }

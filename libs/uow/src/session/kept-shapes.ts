@@ -2,11 +2,12 @@ import type { EntityMapping, EntityMappings, RowReader } from '../database/entit
 import { DeleteChange, InsertChange, RowGuard, UpdateChange, noteAnswer } from '../flush/change-set.js';
 import { RowSource } from '../flush/sql/row-source.js';
 import { ChangeCollector } from './change-collector.js';
-import { InstanceState, ToManySnapshot, ToOneSnapshot, stateFor, stateOf } from './instance-state.js';
+import { InstanceState, Reached, ToManySnapshot, ToOneSnapshot, stateFor, stateOf } from './instance-state.js';
 import { Mirrors } from './mirrors.js';
+import { Claim } from './relation-changes.js';
 import { RowIntake } from './row-intake.js';
 import type { ShapeKeeper } from './row-intake.js';
-import { RowPicture } from './row-picture.js';
+import { RowPicture, SetRelation } from './row-picture.js';
 import { SessionListeners } from './session-events.js';
 import { UnitOfWork } from './unit-of-work.js';
 
@@ -42,6 +43,8 @@ export class KeptShapes implements ShapeKeeper {
   keepFlush(mapping: EntityMapping): void {
     if (this.#flush !== null) return;
     const state = new InstanceState({}, mapping);
+    // There may be none, and none is needed.
+    const relation = mapping.relations[0]!;
     const guard = new RowGuard([], [], true, true);
     const insert = new InsertChange(mapping, new RowPicture(state), []);
     noteAnswer(insert, mapping.columns[0]!, null);
@@ -53,6 +56,9 @@ export class KeptShapes implements ShapeKeeper {
       new UpdateChange(mapping, null, [], [], [], guard),
       new DeleteChange(mapping, null, [], guard),
       new RowSource([], []),
+      new Reached(state, relation),
+      new Claim(relation, null, null, relation),
+      new SetRelation(relation, null, false, []),
     ];
   }
 

@@ -147,6 +147,7 @@ function claimed(relation: RelationMapping, item: object): RelationMapping | nul
 
 export function addClaim(claims: Claims, child: object, claim: Claim): void {
   const known = claims.get(child);
+  // Not a literal: see docs/decisions/0002.
   claims.set(child, known === undefined ? Array.of(claim) : [...known, claim]);
 }
 

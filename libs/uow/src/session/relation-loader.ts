@@ -95,7 +95,7 @@ export class RelationLoader {
     const wanted = owners.filter((owner) => {
       if (mode !== 'missing') return true;
       const seen = owner.relations?.[relation.index];
-      const isLoaded = seen !== undefined && seen.isStale !== true && !this.#reader.rows.isStale(owner, transaction);
+      const isLoaded = seen !== undefined && !seen.isStale && !this.#reader.rows.isStale(owner, transaction);
       if (isLoaded && this.#isRead(seen, picked)) return false;
       const value = relation.get(owner.entity);
       // What the user has set there is a change, and stays unless it is to be given up.
@@ -194,6 +194,7 @@ export class RelationLoader {
     this.#absorb(picked, rows, mode).forEach((entity, at) => {
       if (entity === null) return;
       const items = byOwner.get(keys[at]!);
+      // Not a literal: see docs/decisions/0002.
       if (items === undefined) byOwner.set(keys[at]!, Array.of(entity));
       else items.push(entity);
     });

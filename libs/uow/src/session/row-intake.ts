@@ -254,7 +254,7 @@ export class RowIntake {
     if (state.relations === null) return;
     for (const relation of relations) {
       const seen = state.relations[relation.index];
-      if (seen === undefined || seen.isStale === true || relation.isOwningToOne) continue;
+      if (seen === undefined || seen.isStale || relation.isOwningToOne) continue;
       state.relations = [...state.relations];
       state.relations[relation.index] = seen.asStale();
     }

@@ -24,7 +24,7 @@ export class RowPicture {
 
   /** Notes what a to-one relation becomes. */
   set(relation: SetRelation): void {
-    // A list of one as a rule, and no longer than it has to be.
+    // A list of one as a rule, and no longer than it has to be; not a literal: see docs/decisions/0002.
     if (this.sets === null) this.sets = Array.of(relation);
     else this.sets.push(relation);
   }
@@ -38,12 +38,14 @@ export class RowPicture {
 export class SetRelation {
   /**
    * @param isMirrored true where the loaded other side says the same already
+   * @param values the foreign key's parameters
    * @param former what it referred to before; null where that is not in the session
    */
   constructor(
     readonly relation: RelationMapping,
     readonly related: object | null,
     readonly isMirrored: boolean,
-    readonly former: object | null,
+    readonly values: readonly unknown[],
+    readonly former: object | null = null,
   ) {}
 }

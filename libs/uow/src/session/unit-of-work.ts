@@ -1,3 +1,4 @@
+import { blankArray } from '../database/blank-array.js';
 import type {
   ColumnMapping,
   EntityMapping,
@@ -353,7 +354,7 @@ export class UnitOfWork {
         `makeTransientToDetached: this ${mapping.name} has no key. Set ${mapping.keyColumns.map((column) => column.path).join(', ')} first.`,
       );
     }
-    const snapshot = new Array<unknown>(mapping.slots).fill(undefined);
+    const snapshot = blankArray<unknown>(mapping.slots);
     const missing = new Set<number>();
     for (const column of mapping.columns) {
       const value = column.get(entity);
