@@ -26,6 +26,8 @@ export interface Pace {
   readonly leadMs: number;
   /** Of each time that a process is measured; milliseconds. */
   readonly ms: number;
+  /** The same for work of one size, of which a time has to hold several; milliseconds. */
+  readonly fixedMs: number;
   /** The longest warm-up; milliseconds. */
   readonly warmUpMs: number;
   /**
@@ -130,8 +132,8 @@ async function measureWorkload(
   return measured;
 }
 
-function jobOf({ job, roundMs = 0 }: Workload, { ms }: Pace): Job {
-  return job(Math.max(ms, roundMs));
+function jobOf({ fixed, job, roundMs = 0 }: Workload, { ms, fixedMs }: Pace): Job {
+  return job(Math.max(fixed ? fixedMs : ms, roundMs));
 }
 
 /**

@@ -12,11 +12,12 @@ import { workloads, type Workload } from './workload.js';
 
 const full: Pace = {
   processes: 2,
-  rounds: { common: 3, close: 7 },
+  rounds: { common: 3, close: 12 },
   longRounds: { common: 3, close: 5 },
   fixedWarmUps: 60,
   leadMs: 200,
-  ms: 1_000,
+  ms: 500,
+  fixedMs: 1_000,
   warmUpMs: 4_000,
   warmUpOperations: 40_000,
   longestWarmUpMs: 12_000,
@@ -28,6 +29,7 @@ const quick: Pace = {
   fixedWarmUps: 2,
   leadMs: 0,
   ms: 150,
+  fixedMs: 150,
   warmUpMs: 200,
   warmUpOperations: 0,
   longestWarmUpMs: 200,

@@ -98,8 +98,9 @@ function read(id: string, title: string, operation: 'loadMeasurements' | 'loadMe
 export const workloads: readonly Workload[] = [
   transfers('A', 1),
   transfers('A', 16),
-  transfers('A2', 1, 2.5),
+  // First: minutes of one at a time, slowed down, leave a process as cold as one that has just started.
   transfers('A2', 16, 2.5),
+  transfers('A2', 1, 2.5),
   {
     id: 'B, own transaction',
     group: 'B',
