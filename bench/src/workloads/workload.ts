@@ -98,7 +98,7 @@ function read(id: string, title: string, operation: 'loadMeasurements' | 'loadMe
 export const workloads: readonly Workload[] = [
   transfers('A', 1),
   transfers('A', 16),
-  // First: minutes of one at a time, slowed down, leave a process as cold as one that has just started.
+  // Directly after the warm-up: behind minutes of one at a time its rate still rose from round to round.
   transfers('A2', 16, 2.5),
   transfers('A2', 1, 2.5),
   {
