@@ -12,7 +12,7 @@ import { workloads, type Workload } from './workload.js';
 
 const full: Pace = {
   processes: 2,
-  rounds: { common: 3, close: 12 },
+  rounds: { common: 3, close: 20 },
   longRounds: { common: 3, close: 5 },
   fixedWarmUps: 60,
   leadMs: 200,
