@@ -3,13 +3,22 @@ import { once } from 'node:events';
 import { createServer, type Server } from 'node:net';
 import { promisify } from 'node:util';
 import { parsePort, PortUnavailable } from '../../apps/banking/src/start/listen.js';
+import { CompiledSources } from '../support/compiled-sources.js';
 import { createTestDatabase, type TestDatabase } from '../support/test-database.js';
 import { BankUnderTest } from './bank-under-test.js';
 
 const run = promisify(execFile);
 
-/** Each test starts whole processes, which compile the bank anew. */
+/** Each test starts whole processes. */
 const TIMEOUT_MS = 120_000;
+
+let compiled: CompiledSources;
+beforeAll(async () => {
+  compiled = await CompiledSources.of('apps/banking/src');
+});
+afterAll(async () => {
+  await compiled[Symbol.asyncDispose]();
+});
 
 /** A program of the bank in a process of its own, and what it has said. */
 class Program implements AsyncDisposable {
@@ -24,9 +33,8 @@ class Program implements AsyncDisposable {
   }
 
   static start(program: 'main' | 'demo', env: Record<string, string | undefined>, ...args: string[]): Program {
-    const loader = ['--import', '@swc-node/register/esm-register'];
     return new Program(
-      spawn(process.execPath, [...loader, `apps/banking/src/${program}.ts`, ...args], {
+      spawn(process.execPath, [compiled.programOf(`apps/banking/src/${program}.ts`), ...args], {
         env: { ...process.env, NODE_OPTIONS: '', LOG_LEVEL: 'error', PORT: '', HOST: '', ...env },
       }),
     );

@@ -1,9 +1,10 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import path from 'node:path';
 import { createInterface } from 'node:readline';
+import type { CompiledSources } from '../../../test/support/compiled-sources.js';
 
-const root = path.resolve(import.meta.dirname, '../../..');
+/** Where the programs of these tests are. */
+export const fixtures = 'libs/embedded-postgres/test/fixtures';
 
 /** What `fixtures/holder.ts` got. */
 export interface Held {
@@ -26,13 +27,15 @@ export class HolderProcess {
     this.#exit = ended(child);
   }
 
-  /** @param directory the data directory, or '' for a throwaway cluster */
-  static async start(directory: string): Promise<HolderProcess> {
-    const child = spawn(
-      process.execPath,
-      ['--import', '@swc-node/register/esm-register', path.join(import.meta.dirname, 'fixtures/holder.ts'), directory],
-      { cwd: root, stdio: ['pipe', 'pipe', 'inherit'], env: { ...process.env, NODE_OPTIONS: '' } },
-    );
+  /**
+   * @param compiled {@link fixtures} among them
+   * @param directory the data directory, or '' for a throwaway cluster
+   */
+  static async start(compiled: CompiledSources, directory: string): Promise<HolderProcess> {
+    const child = spawn(process.execPath, [compiled.programOf(`${fixtures}/holder.ts`), directory], {
+      stdio: ['pipe', 'pipe', 'inherit'],
+      env: { ...process.env, NODE_OPTIONS: '' },
+    });
     const exit = ended(child);
     const line = await Promise.race([
       once(createInterface({ input: child.stdout }), 'line').then(([text]) => String(text)),

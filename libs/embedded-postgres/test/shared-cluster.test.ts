@@ -4,17 +4,19 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import pg from 'pg';
+import { CompiledSources } from '../../../test/support/compiled-sources.js';
 import { ControlDirectory } from '../src/control-directory.js';
 import { startEmbeddedPostgres } from '../src/index.js';
 import { identifyProcess } from '../src/process-identity.js';
-import { HolderProcess } from './holder-process.js';
+import { fixtures, HolderProcess } from './holder-process.js';
 
 const holders: HolderProcess[] = [];
+let compiled: CompiledSources;
 let home: string;
 let dataDirectory: string;
 
 async function holder(directory = dataDirectory): Promise<HolderProcess> {
-  const started = await HolderProcess.start(directory);
+  const started = await HolderProcess.start(compiled, directory);
   holders.push(started);
   return started;
 }
@@ -29,6 +31,7 @@ async function until(condition: () => boolean): Promise<void> {
 const runs = (pid: number): boolean => identifyProcess(pid) !== undefined;
 
 beforeAll(async () => {
+  compiled = await CompiledSources.of(fixtures);
   home = await mkdtemp(path.join(tmpdir(), 'embedded-postgres-test-'));
   await chmod(home, 0o755);
   dataDirectory = path.join(home, 'data');
@@ -40,6 +43,7 @@ afterEach(async () => {
   if (pid !== undefined && runs(pid)) await (await startEmbeddedPostgres({ dataDirectory })).stop();
 });
 afterAll(async () => {
+  await compiled[Symbol.asyncDispose]();
   await rm(home, { recursive: true, force: true });
 });
 
