@@ -2,12 +2,13 @@ import type { ColumnMapping, EntityMapping, RelationMapping } from '../database/
 import { InvalidSessionOperationError } from '../errors/session-errors.js';
 import { SqlExpression } from '../flush/change-set.js';
 import { stateOf } from './instance-state.js';
+import { unsendable } from './unsendable-value.js';
 
 /**
  * The parameters of a plain object of properties, by column index: undefined where it says nothing. Relations that
  * hold the foreign key may be given as an object or null; a function is SQL in place of a value, as in TypeORM.
  * @param values where they go
- * @throws InvalidSessionOperationError for a property that is not mapped
+ * @throws InvalidSessionOperationError for a property that is not mapped, and for a value that its column cannot store
  */
 export function bulkValues(
   mapping: EntityMapping,
@@ -27,7 +28,14 @@ export function bulkValues(
   values.fill(undefined);
   for (const column of columns) {
     const value = column.get(given);
-    if (value !== undefined) values[column.index] = parameterOf(column, value);
+    if (value === undefined) continue;
+    try {
+      values[column.index] = parameterOf(column, value);
+    } catch (cause) {
+      throw new InvalidSessionOperationError(unsendable(`${operation}: ${mapping.name}.${column.path}`, cause), {
+        cause,
+      });
+    }
   }
   for (const relation of relations) {
     const related = relation.get(given);

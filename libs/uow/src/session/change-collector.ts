@@ -14,6 +14,7 @@ import { RowPicture, SetRelation } from './row-picture.js';
 import { describe } from './unit-of-work.js';
 import { formerObject, referredObject, snapshotOfRelation } from './relation-snapshots.js';
 import type { UnitOfWork } from './unit-of-work.js';
+import { unsendable } from './unsendable-value.js';
 
 /** The changes of one flush, and the pictures of the objects that they belong to. */
 export interface CollectedChanges {
@@ -171,9 +172,13 @@ export class ChangeCollector {
       values[column.index] = new SqlExpression(String((value as () => unknown)()));
       return;
     }
-    // A transformer may give undefined, which is stored as NULL.
-    values[column.index] = column.isPlain ? value : (column.toParameter(value) ?? null);
-    picture.frozen[column.index] = column.freeze(value);
+    try {
+      // A transformer may give undefined, which is stored as NULL.
+      values[column.index] = column.isPlain ? value : (column.toParameter(value) ?? null);
+      picture.frozen[column.index] = column.freeze(value);
+    } catch (cause) {
+      throw new FlushError(unsendable(`${describe(picture.state)}: ${column.path}`, cause), { cause });
+    }
   }
 
   // ── changed rows ──────────────────────────────────────────────────────────────────────────────────────

@@ -38,7 +38,7 @@ export class InsertSlices implements Iterable<readonly PlacedInsert[]> {
   /** By slice: null for one that has to be converted again. */
   readonly #kept: (readonly PlacedInsert[] | null)[] = [];
 
-  /** @throws InvalidSessionOperationError for a row that cannot be written, and what a transformer throws */
+  /** @throws InvalidSessionOperationError for a row that cannot be written */
   constructor(mapping: EntityMapping, rows: readonly object[], options: BulkInsertOptions, operation: string) {
     this.#mapping = mapping;
     this.#rows = rows;

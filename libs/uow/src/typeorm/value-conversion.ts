@@ -173,7 +173,13 @@ export function valueConversion(dataSource: DataSource, column: ColumnMetadata):
     if (value instanceof Uint8Array && frozen instanceof Uint8Array) return Buffer.compare(value, frozen) === 0;
     if (typeof value === 'function') return false;
     if (!keepsParameter && frozen instanceof FrozenValue) return sameJson(value, frozen.stored);
-    const parameter = toParameter(value);
+    let parameter: unknown;
+    try {
+      parameter = toParameter(value);
+    } catch {
+      // What cannot be stored was not: a flush says why, and a rollback puts something else in its place.
+      return false;
+    }
     const stored =
       frozen instanceof FrozenValue ? frozen.stored : frozen instanceof Date ? frozen : toParameter(thaw(frozen));
     return sameParameter(parameter, stored, isJson || declared === 'simple-json');
