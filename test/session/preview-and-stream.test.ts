@@ -1,7 +1,14 @@
+import { setImmediate } from 'node:timers/promises';
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
+import { ArrayRows } from '../../libs/uow/src/database/array-rows.js';
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
 import { inspectEntity } from '../../libs/uow/src/session/inspect.js';
 import { Address, Node, Order, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
+
+setFlagsFromString('--expose-gc');
+const collect = runInNewContext('gc') as () => void;
 
 let env: SessionUnderTest;
 let session: DbSession;
@@ -159,6 +166,28 @@ describe('stream', () => {
     expect(sent[0]).toBe('BEGIN READ ONLY');
     expect(sent.filter((sql) => sql.startsWith('FETCH FORWARD 10'))).toHaveLength(3);
     expect(env.core.heldConnections).toBe(0);
+  });
+
+  test('keeps nothing of the batches that are over', async () => {
+    await fill(100);
+    const columns: WeakRef<object>[] = [];
+    const addFields = ArrayRows.prototype.addFields;
+    ArrayRows.prototype.addFields = function (fields) {
+      columns.push(new WeakRef(fields));
+      addFields.call(this, fields);
+    };
+    try {
+      let seen = 0;
+      for await (const _ of session.stream(User, { batchSize: 5 })) {
+        if (++seen !== 90) continue;
+        await setImmediate();
+        collect();
+      }
+    } finally {
+      ArrayRows.prototype.addFields = addFields;
+    }
+    expect(columns.length).toBeGreaterThanOrEqual(20);
+    expect(columns.slice(0, 18).filter((list) => list.deref() !== undefined).length).toBeLessThan(4);
   });
 
   test('takes conditions with parameters', async () => {

@@ -54,14 +54,13 @@ export class FindQueries implements EntityQueries {
     }
     if (joins && (isSet(options.skip) || isSet(options.take))) this.#turnToPage(mapping, builder);
     const [text, values] = builder.getQueryAndParameters();
-    const positions = new Map<readonly unknown[], RowReader>();
     return {
       statement: {
         text: text + lockClause(lock, this.#dataSource.driver.escape(ALIAS)),
         values: values as unknown[],
         rowMode: 'array',
       },
-      reader: (result) => readerOf(mapping, result, positions),
+      reader: answerReader(mapping),
       mayRepeat: joins,
       relations,
       selects: relationSelects(mapping, options.select, relations),
@@ -275,19 +274,20 @@ function valueAt(tree: object, path: string): unknown {
   return at;
 }
 
-/** Where each column of the mapping stands in an answer, by the aliases that TypeORM gives. */
-function readerOf(
-  mapping: EntityMapping,
-  result: StatementResult,
-  known: Map<readonly unknown[], RowReader>,
-): RowReader {
-  let reader = known.get(result.fields);
-  if (reader === undefined) {
-    const byName = new Map(result.fields.map((field, at) => [field.name, at]));
-    reader = (mapping as CompiledMapping).readerByName((name) => byName.get(`${ALIAS}_${name}`) ?? -1);
-    known.set(result.fields, reader);
-  }
-  return reader;
+/**
+ * Gives the reader of an answer: where each column of the mapping stands in it, by the aliases that TypeORM gives. Only
+ * the last answer's columns are remembered, since each part of a stream has a list of its own.
+ */
+function answerReader(mapping: EntityMapping): (result: StatementResult) => RowReader {
+  let last: { readonly fields: StatementResult['fields']; readonly reader: RowReader } | null = null;
+  return ({ fields }) => {
+    if (last?.fields !== fields) {
+      const byName = new Map(fields.map((field, at) => [field.name, at]));
+      const reader = (mapping as CompiledMapping).readerByName((name) => byName.get(`${ALIAS}_${name}`) ?? -1);
+      last = { fields, reader };
+    }
+    return last.reader;
+  };
 }
 
 /** Asked-for and eager relations as paths, outer ones first. */
