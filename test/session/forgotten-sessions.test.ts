@@ -1,14 +1,10 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
 
 /** Sessions that nobody closed, and that nobody holds any more. */
-
-setFlagsFromString('--expose-gc');
-const collectGarbage = runInNewContext('gc') as () => void;
 
 /** Rounds in which what nobody holds is surely found, and those after which it would have been found. */
 const PATIENT = 30;

@@ -1,12 +1,8 @@
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { Column, Entity, ManyToOne, OneToMany, PrimaryColumn, PrimaryGeneratedColumn } from 'typeorm';
 import type { Relation } from 'typeorm';
 import { inspectEntity } from '../../libs/uow/src/session/inspect.js';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { SessionUnderTest } from './session-under-test.js';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 let made = 0;
 const quarries: WeakRef<Quarry>[] = [];
@@ -99,7 +95,7 @@ test('what was read can be collected after its session', async () => {
   const stones = await read();
   for (let tries = 0; tries < 20 && stones.some((stone) => stone.deref() !== undefined); tries++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
-    collect();
+    collectGarbage();
   }
   expect(stones.filter((stone) => stone.deref() !== undefined)).toHaveLength(0);
 });
@@ -119,7 +115,7 @@ test('of what was inserted, one of each class is kept that is like it and holds 
   await insertQuarry();
   for (let tries = 0; tries < 20 && alive(quarries).length + alive(slabs).length > 2; tries++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
-    collect();
+    collectGarbage();
   }
   expect(alive(quarries)).toEqual([{ id: 0, name: '', depth: 0.5, slabs: [] }]);
   expect(alive(slabs)).toEqual([{ id: 0, marks: null, quarry: alive(quarries)[0] }]);

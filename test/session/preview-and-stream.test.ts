@@ -1,14 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { ArrayRows } from '../../libs/uow/src/database/array-rows.js';
 import type { DbSession } from '../../libs/uow/src/session/db-session.js';
 import { inspectEntity } from '../../libs/uow/src/session/inspect.js';
+import { collectGarbage } from '../support/collect-garbage.js';
 import { Address, Node, Order, SA_ENTITIES, SA_TABLES, User } from './sa-entities.js';
 import { SessionUnderTest } from './session-under-test.js';
-
-setFlagsFromString('--expose-gc');
-const collect = runInNewContext('gc') as () => void;
 
 let env: SessionUnderTest;
 let session: DbSession;
@@ -181,7 +177,7 @@ describe('stream', () => {
       for await (const _ of session.stream(User, { batchSize: 5 })) {
         if (++seen !== 90) continue;
         await setImmediate();
-        collect();
+        collectGarbage();
       }
     } finally {
       ArrayRows.prototype.addFields = addFields;

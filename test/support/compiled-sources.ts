@@ -1,8 +1,9 @@
-import { mkdir, mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { type Options, transform } from '@swc/core';
+import { transformFile } from '@swc/core';
 
 const root = path.resolve(import.meta.dirname, '../..');
+const configFile = path.join(root, '.swcrc');
 
 /** The workspace's own packages, by the names that programs import them under. */
 const packages = { 'nestjs-uow': 'libs/uow/src', '@nestjs-uow/embedded-postgres': 'libs/embedded-postgres/src' };
@@ -20,10 +21,8 @@ export class CompiledSources implements AsyncDisposable {
     const cache = path.join(root, 'node_modules/.cache');
     await mkdir(cache, { recursive: true });
     const directory = await mkdtemp(path.join(cache, 'nestjs-uow-test-'));
-    const options = JSON.parse(await readFile(path.join(root, '.swcrc'), 'utf8')) as Options & { $schema?: string };
-    delete options.$schema;
     const compileTo = async (target: string, folder: string): Promise<void> => {
-      await compile(path.join(root, folder), path.join(directory, target), { ...options, swcrc: false });
+      await compile(path.join(root, folder), path.join(directory, target));
     };
     await describePackage(directory, {});
     await Promise.all([
@@ -47,12 +46,11 @@ export class CompiledSources implements AsyncDisposable {
   }
 }
 
-async function compile(from: string, to: string, options: Options): Promise<void> {
+async function compile(from: string, to: string): Promise<void> {
   const sources = (await readdir(from, { recursive: true })).filter((name) => /(?<!\.test)\.ts$/.test(name));
   await Promise.all(
     sources.map(async (name) => {
-      const filename = path.join(from, name);
-      const { code } = await transform(await readFile(filename, 'utf8'), { ...options, filename, sourceMaps: false });
+      const { code } = await transformFile(path.join(from, name), { configFile, sourceMaps: false });
       const target = path.join(to, name.replace(/\.ts$/, '.js'));
       await mkdir(path.dirname(target), { recursive: true });
       await writeFile(target, code);
